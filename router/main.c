@@ -1,0 +1,27 @@
+/* main.c - the options; the work is done elsewhere. */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+static void usage(FILE *out)
+{
+	fputs("usage: sluice COMMAND [OPTION...] FILE\n"
+	      "       sluice --version | --help\n",
+	      out);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		puts(PACKAGE_STRING);
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	usage(stderr);
+	return EX_USAGE;
+}
