@@ -1,0 +1,265 @@
+/* plan.h - what the router made of the specification: the compiled, immutable routing table.
+ *
+ * plan_compile() turns the checked tree into a plan; the reload allots store numbers and then seals it; after plan_seal()
+ * nothing in it is written again, so every worker reads it without a lock. A plan, its arena and its Lua states share one
+ * life, counted by plan_ref/plan_unref (any thread). Everything here is pure: no I/O, no libevent, no LevelDB; what has to be
+ * read from disk comes in through struct loader, what adapters declare through struct catalogue.
+ *
+ * The message's question is answered by plan_route(): (channel, ident) -> which streams, at the same cost for 10 and for 100 000
+ * devices. All strings are UTF-8, NUL-terminated and in the arena. */
+#ifndef SLUICE_PLAN_PLAN_H
+#define SLUICE_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct buf;
+struct diag;      /* spec/diag.h: the list of problems */
+struct node;      /* spec/tree.h: a YAML node with its position */
+struct message;   /* message/message.h */
+struct where;     /* plan/where.h: a compiled condition */
+struct fields;    /* plan/fields.h: a compiled field map */
+
+/* Where a thing is written, for people. */
+struct place { const char *file; unsigned line, column; };
+
+/* ---- options: what a channel, destination, transform or adapter was given, checked and with defaults filled in ---- */
+
+/* Read by name, without knowing YAML. A name that the schema does not have is a bug (asserts). */
+struct options;
+bool options_has(const struct options *o, const char *name);           /* given, or defaulted to something */
+const char *options_text(const struct options *o, const char *name);   /* NULL = not given; secrets resolved */
+int64_t options_int(const struct options *o, const char *name);        /* integers; durations in us; sizes in bytes */
+double options_number(const struct options *o, const char *name);      /* numbers; rates per second */
+bool options_bool(const struct options *o, const char *name);
+const struct options *options_map(const struct options *o, const char *name);  /* NULL = not given */
+unsigned options_count(const struct options *o, const char *name);     /* items of a list (0 = not given) or pairs of a map */
+const char *options_item(const struct options *o, const char *name, unsigned i);   /* i-th item of a list, as text */
+const char *options_pair(const struct options *o, const char *name, unsigned i, const char **key); /* i-th pair of a map of texts */
+struct place options_place(const struct options *o, const char *name); /* of the value; of the map when name is NULL or not given */
+const char *options_json(const struct options *o);                     /* all of it as JSON, secrets resolved, for Lua; never for people */
+
+/* ---- templates: url, headers, topic with {param} ------------------------------------------------------------------ */
+
+struct template {
+	const char *source;         /* as written */
+	unsigned nparams;           /* 0: constant */
+	const char *const *params;  /* parameter names in order of appearance, duplicates kept */
+	const char *const *literals;/* nparams + 1 texts around them */
+};
+
+/* ---- the plan's members --------------------------------------------------------------------------------------------- */
+
+enum durability_setting { SETTING_FSYNC, SETTING_OS };
+
+struct settings {
+	const char *data;
+	unsigned workers;           /* resolved: `auto` is the number of processors */
+	enum durability_setting durability;
+	uint64_t limit_disk, limit_memory, limit_message, limit_body;
+	int64_t limit_script_us;
+	unsigned limit_connections;
+	int log_level, log_format;  /* base/log.h enums */
+	const char *const *adapter_dirs; unsigned nadapter_dirs;  /* resolved paths, in search order */
+	const char *admin_listen;
+};
+
+struct channel {
+	const char *name;
+	struct place place;
+	unsigned ix;                /* in plan->channels */
+	uint32_t number;            /* store_name(NAME_CHANNEL): `channel.id` in messages; set before sealing */
+	bool enabled;
+	const char *type;           /* "http", … */
+	const struct options *options;
+	const char *format;         /* "flespi" (native) or the adapter that decodes */
+	const char *at;             /* JSON path to the array, or NULL */
+	const char *ident_field;    /* "ident" unless told otherwise */
+	bool stamp;                 /* false with `stamp: off` */
+	const char *const *keep; unsigned nkeep;  /* router's names a message may keep as its own */
+	bool refuse_whole;          /* refuse: whole */
+	const struct options *decoder_options;    /* for an adapter format */
+	uint64_t fingerprint;       /* of everything that decides whether its live object may stay (secret and certificate contents included) */
+};
+
+struct device {
+	const char *ident; size_t ident_len;   /* as declared; a wildcard device has its pattern here */
+	struct place place;
+	bool wildcard;
+	bool has_id; int64_t id;
+	const char *name;                      /* NULL: none */
+	const char *stamps_json;               /* NULL or `"device.id":17,"device.name":"Truck 17","vehicle.plate":"WX 12345"`: ready for a message */
+	unsigned nstamps; const char *const *stamp_keys; const char *const *stamp_values;  /* the same, pair by pair; values are JSON text */
+};
+
+enum transport { TRANSPORT_HTTP, TRANSPORT_MQTT, TRANSPORT_TCP, TRANSPORT_KAFKA, TRANSPORT_AMQP, TRANSPORT_FILE, TRANSPORT_NULL };
+
+struct destination {
+	const char *name;
+	struct place place;
+	const char *type;              /* as written: "http", "null", or an adapter's name */
+	enum transport transport;
+	const char *adapter;           /* NULL for native types */
+	const struct options *options; /* of the type, the transport's common ones included */
+	struct template url;           /* checked for scheme and shape; secrets resolved */
+	const char *url_shown;         /* for people: secrets as ••• */
+	unsigned nheaders; const char *const *header_names; const struct template *header_values;
+	unsigned naccept; const int *accept;
+	const char *id_name;           /* `id:` header or property that carries the message id, or NULL */
+	double rate;                   /* messages per second, 0 = no limit */
+	unsigned window, connections;
+	/* the joiner: how entries become one body */
+	const char *body_open, *body_separator, *body_close, *body_type;
+	bool gzip;
+	/* TLS: files' names, and their contents when they were loaded */
+	const char *tls_ca, *tls_cert, *tls_key; bool tls_verify;
+	uint64_t fingerprint;
+};
+
+/* How the bytes are made: fields in C, then transforms in order, then the destination adapter's `transform`. Streams share one where
+ * everything that decides the bytes is equal. */
+struct step {
+	const char *adapter;              /* name in the catalogue */
+	const struct options *options;
+	struct place place;
+	bool per_device;                  /* takes data of the subscription's devices */
+	bool destination;                 /* the destination's own adapter: last */
+};
+struct rendering {
+	unsigned ix;                      /* in plan->renderings; 0 is pass-through */
+	uint32_t number;                  /* store_name(NAME_RENDERING, identity); 0 for pass-through; set before sealing */
+	const char *identity;             /* what decides the bytes, as text (hashes of adapter files, options, fields …) */
+	const struct fields *fields;      /* NULL: all as they are */
+	unsigned nsteps; const struct step *steps;
+	unsigned naddress; const char *const *address;  /* parameters that url, headers or topic need, kept with the entry (only when the
+	                                                   bytes are not the message itself) */
+	bool state;                       /* an adapter keeps state: never shared */
+};
+
+enum ordering { ORDER_STREAM, ORDER_DEVICE, ORDER_NONE };
+enum refused_policy { REFUSED_DEAD_LETTER, REFUSED_RETRY, REFUSED_DROP };
+enum full_setting { SETTING_FULL_BLOCK, SETTING_FULL_DROP_OLDEST, SETTING_FULL_DROP_NEWEST };
+
+struct stream {
+	const char *name;
+	struct place place;
+	unsigned ix;
+	const char *was;                  /* renamed from, or NULL */
+	bool enabled, paused;
+	const struct destination *destination;
+	const struct rendering *rendering;
+	const char *form;                 /* what the bytes are ready for: "json", or transport/adapter/joiner/number */
+	const char *buffer_name;          /* stream, destination's name and form: the key of its buffer */
+	uint32_t number, buffer;          /* store_name(NAME_STREAM, name), store_name(NAME_BUFFER, buffer_name); set before sealing */
+	const struct where *where;        /* NULL: all */
+	unsigned batch_messages; uint64_t batch_bytes; int64_t batch_linger_us;
+	enum ordering ordering;
+	unsigned in_flight;
+	int64_t retry_first_us, retry_max_us, retry_timeout_us;
+	enum refused_policy refused;
+	int64_t ttl_us;                   /* 0: none */
+	uint64_t buffer_max;              /* 0: a quarter of limits.disk */
+	enum full_setting full;
+	uint64_t dead_max; int64_t dead_ttl_us;
+	uint64_t fingerprint;
+};
+
+/* ---- routing -------------------------------------------------------------------------------------------------------- */
+
+/* One stream a message goes to, and why. */
+struct target {
+	const struct stream *stream;
+	const char *device_data;          /* JSON object of the subscription's per-device data, or NULL */
+	struct place why;                 /* the subscription (or the device's line in it) */
+};
+struct route {
+	const struct device *device;      /* NULL: not declared */
+	unsigned n;                       /* 0: unrouted */
+	const struct target *targets;     /* sorted by stream->ix, each stream once */
+};
+
+struct plan {
+	struct arena *arena;
+	uint64_t generation;              /* set before sealing; 1 for the first */
+	const char *file;                 /* the specification's main file */
+	struct settings settings;
+	struct channel *channels; unsigned nchannels;
+	struct destination *destinations; unsigned ndestinations;
+	struct rendering *renderings; unsigned nrenderings;   /* [0] is pass-through */
+	struct stream *streams; unsigned nstreams;
+	struct device *devices; unsigned ndevices;
+	struct routing *routing;          /* plan/route.c */
+	void *scripts;                    /* the transforms' part that belongs to this plan (one life); freed through scripts_free */
+	void (*scripts_free)(void *scripts);
+	_Atomic unsigned refs;
+	bool sealed;
+};
+
+/* ---- compiling --------------------------------------------------------------------------------------------------------- */
+
+/* What compilation may ask of the outside. Every function may be called any number of times. */
+struct loader {
+	void *arg;
+	/* The file's whole content (malloc'ed, NUL behind it) and length, or NULL with words in why. Path as resolved against the including file. */
+	char *(*read)(void *arg, const char *path, size_t *len, char *why, size_t whylen);
+	/* Paths that match a pattern, sorted, malloc'ed list of malloc'ed names, NULL-terminated. */
+	char **(*glob)(void *arg, const char *pattern);
+	const char *(*env)(void *arg, const char *name);
+	bool no_secrets;    /* `check --no-secrets`: references are taken as given without being read */
+};
+extern const struct loader loader_files;   /* the real one: files and getenv (lives in router/, not in plan/) */
+
+/* What is known of an adapter, native destination type or channel type. */
+struct type_info {
+	const char *name;
+	const char *summary;
+	bool native;                        /* C, not Lua */
+	bool is_channel, is_destination, is_transform, is_format;
+	enum transport transport;           /* of a destination */
+	const struct node *options_schema;  /* JSON Schema subset as a tree; NULL: native types stand in schemas/sluice.json */
+	const struct node *device_schema;   /* per-device data, or NULL */
+	const struct node *defaults;        /* stream keys an adapter prefers (batch, buffer …), or NULL */
+	const char *body_open, *body_separator, *body_close, *body_type;   /* NULL: joined as the transport does */
+	bool has_transform, has_state, has_request, has_topic;
+	unsigned form_number;
+	uint64_t hash;                      /* of the file's text */
+};
+struct catalogue {
+	void *arg;
+	const struct type_info *(*find)(void *arg, const char *name);            /* NULL: unknown */
+	const struct type_info *(*next)(void *arg, unsigned *i);                 /* for did-you-mean and listings */
+};
+
+/* Read, check and compile. Problems go to d (all of them, errors and warnings); NULL when there was an error. adapters
+ * is called once `settings.adapters` is known, to give the catalogue for these folders (problems in adapter files are reported
+ * there too). The plan is not sealed: numbers and generation are still to be set. */
+struct plan *plan_compile(const char *file, const struct loader *l,
+                          const struct catalogue *(*adapters)(void *arg, const char *const *dirs, unsigned ndirs, struct diag *d), void *adapters_arg,
+                          struct diag *d);
+void plan_seal(struct plan *p);
+const struct plan *plan_ref(const struct plan *p);
+void plan_unref(const struct plan *p);     /* the last one frees it, scripts first; p may be NULL */
+
+/* The answer for one message. Never fails. Thread-safe on a sealed plan. `cache` may be NULL; a worker gives its own so that
+ * idents matched by wildcards are resolved once (bounded; see route.c). */
+struct route_cache;
+struct route_cache *route_cache_new(void);
+void route_cache_free(struct route_cache *c);
+struct route plan_route(const struct plan *p, const struct channel *c, const char *ident, size_t len, struct route_cache *cache);
+
+const struct stream *plan_stream(const struct plan *p, const char *name);
+const struct channel *plan_channel(const struct plan *p, const char *name);
+const struct destination *plan_destination(const struct plan *p, const char *name);
+
+/* The plan in normal form: a specification that compiles to the same plan; references in place of secrets. */
+void plan_print(const struct plan *p, struct buf *out);
+/* As JSON, for programs. */
+void plan_print_json(const struct plan *p, struct buf *out);
+
+/* Expand a template for one message: the parameters' text, percent-encoded when `encode`. 0, or -1 with *missing set to the name of
+ * the first parameter the message does not have (or has as null, object or array). */
+int template_write(const struct template *t, const struct message *m, bool encode, struct buf *out, const char **missing);
+
+#endif
