@@ -29,9 +29,11 @@ int64_t clock_boot_us(void)
 char *clock_format(int64_t real_us, char *out)
 {
 	int64_t us = real_us % 1000000;
-	if (us < 0)
-		us += 1000000; /* the second is the one before: rounding is downwards */
-	time_t s = (time_t)((real_us - us) / 1000000);
+	time_t s = (time_t)(real_us / 1000000);
+	if (us < 0) { /* rounding is downwards */
+		us += 1000000;
+		s--;
+	}
 	struct tm tm;
 	gmtime_r(&s, &tm);
 	size_t n = strftime(out, 25, "%Y-%m-%dT%H:%M:%S", &tm);

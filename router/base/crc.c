@@ -26,9 +26,9 @@ uint32_t crc32c_scalar(uint32_t crc, const void *data, size_t n)
 		uint64_t w;
 		memcpy(&w, p, 8);
 		w ^= crc;
-		crc = 0;
-		for (int i = 0; i < 8; i++)
-			crc ^= slice_table[7 - i][(w >> (8 * i)) & 0xFF];
+		crc = slice_table[7][w & 0xFF] ^ slice_table[6][(w >> 8) & 0xFF] ^ slice_table[5][(w >> 16) & 0xFF] ^
+		      slice_table[4][(w >> 24) & 0xFF] ^ slice_table[3][(w >> 32) & 0xFF] ^ slice_table[2][(w >> 40) & 0xFF] ^
+		      slice_table[1][(w >> 48) & 0xFF] ^ slice_table[0][w >> 56];
 	}
 	for (; n; p++, n--)
 		crc = slice_table[0][(crc ^ *p) & 0xFF] ^ (crc >> 8);

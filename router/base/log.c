@@ -176,7 +176,8 @@ void log_event(enum log_level level, const char *object, const char *event, cons
 		buf_addjson(&line, object, strlen(object));
 		buf_adds(&line, ",\"event\":");
 		buf_addjson(&line, event, strlen(event));
-		add_json_pairs(&line, pairs.p, pairs.len);
+		if (pairs.len)
+			add_json_pairs(&line, pairs.p, pairs.len);
 		buf_adds(&line, "}\n");
 	} else {
 		buf_addf(&line, "%s %s ", time, level_names[level]);

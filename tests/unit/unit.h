@@ -13,4 +13,13 @@
 
 #include <cmocka.h>
 
+/* Is this a build whose sanitizer replaces malloc? gcc says it with a macro, clang with a feature. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNIT_SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNIT_SANITIZED 1
+#endif
+
 #endif
