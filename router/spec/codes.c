@@ -1,0 +1,108 @@
+/* codes.c - the table of all problems, with the text that `sluice help CODE` prints. */
+#include "spec/codes.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <strings.h>
+#include <sysexits.h>
+
+static const struct code codes[DIAG_CODES] = {
+	[DIAG_SYNTAX] = { "E001", EX_DATAERR, "not YAML",
+		"The file can't be read as YAML from this place on. Frequent causes: a tab in the indentation, a key that does not line up "
+		"with its neighbours, a missing blank after the colon, a bracket or quote that is never closed (then the place told is where "
+		"reading gave up, and the cause stands above it), a value with `: ` or ` #` in it that needs quotes." },
+	[DIAG_UTF8] = { "E002", EX_DATAERR, "not UTF-8",
+		"Files are UTF-8. This byte does not belong to any UTF-8 character: the file was saved in another encoding (`iconv -t UTF-8` "
+		"converts it) or is no text at all." },
+	[DIAG_CONTROL] = { "E003", EX_DATAERR, "control character",
+		"NUL and other control characters have no business in a configuration. Where one is truly meant, write it as an escape inside "
+		"double quotes (\"\\t\"); NUL is never accepted." },
+	[DIAG_TOO_BIG] = { "E004", EX_CONFIG, "file too large",
+		"A YAML file may have 8 MiB and a million values. Fleets larger than that belong into a CSV file named by `devices-from:`." },
+	[DIAG_TOO_DEEP] = { "E005", EX_DATAERR, "nested too deeply",
+		"Nothing in the language nests deeper than a dozen levels; reading stops at 64 (32 within brackets and braces), because text made to nest "
+		"without end would occupy the machine for minutes." },
+	[DIAG_ALIAS_BOMB] = { "E006", EX_CONFIG, "aliases expand too far",
+		"An alias (`*name`) stands for a copy of what its anchor (`&name`) marks. Aliases of aliases multiply; all together they may add "
+		"100000 values, and this file asks for more." },
+	[DIAG_ALIAS_LOOP] = { "E007", EX_CONFIG, "alias inside its own anchor",
+		"The alias stands inside the value that its anchor marks, so it would contain itself without end." },
+	[DIAG_ALIAS_UNKNOWN] = { "E008", EX_DATAERR, "alias without an anchor",
+		"No `&name` stands before this `*name` in the same file. A text that begins with an asterisk, such as a wildcard, needs quotes: \"*\"." },
+	[DIAG_TAG] = { "E009", EX_CONFIG, "unknown tag",
+		"Tags such as `!include` are not part of the language. A text that begins with an exclamation mark needs quotes. "
+		"Other files are named by `include:`, secrets by ${env:NAME} and ${file:PATH}." },
+	[DIAG_SECOND_DOCUMENT] = { "E010", EX_CONFIG, "second document",
+		"A line `---` or `...` ends a document; a file holds one. Put the rest into a file of its own and name it under `include:`." },
+	[DIAG_DUPLICATE_KEY] = { "E011", EX_CONFIG, "key given twice",
+		"The same key stands twice in one mapping, or the same name is defined in two files. One of them would be ignored silently, so neither is taken." },
+	[DIAG_UNKNOWN_KEY] = { "E012", EX_CONFIG, "unknown key",
+		"The language has no such key at this place. Keys are never ignored, since a misspelt one would change what happens without a word. "
+		"Look at the keys allowed here, and at the indentation: a key one level too deep or too high belongs to another mapping." },
+	[DIAG_MISSING_KEY] = { "E013", EX_CONFIG, "missing key",
+		"The key has no default and must be given." },
+	[DIAG_WRONG_KIND] = { "E014", EX_CONFIG, "wrong kind of value",
+		"A mapping (`key: value` lines or {…}), a list (`- ` lines or […]) or a single value is expected, and another of the three is there." },
+	[DIAG_BAD_VALUE] = { "E015", EX_CONFIG, "value can't be read",
+		"The value is not written as its kind demands. Durations: 200ms 30s 10m 2h 10d. Sizes: 512 64KiB 2GiB. Rates: 200/s 600/m. "
+		"Booleans: true or false, nothing else. Units are part of the value, without a blank." },
+	[DIAG_OUT_OF_BOUNDS] = { "E016", EX_CONFIG, "value out of bounds",
+		"The value is well written but smaller or larger than what can work." },
+	[DIAG_NOT_ALLOWED] = { "E017", EX_CONFIG, "not one of the allowed values",
+		"Only the listed words are allowed here. They are written in lower case." },
+	[DIAG_PATTERN] = { "E018", EX_CONFIG, "value of the wrong form",
+		"The text does not have the form this key demands (an address, a URL, an identifier, …)." },
+	[DIAG_LENGTH] = { "E019", EX_CONFIG, "too short or too long",
+		"The text has too few or too many characters, or the list or mapping too few or too many entries." },
+	[DIAG_REPEATED_ITEM] = { "E020", EX_CONFIG, "item given twice",
+		"The list is a set: the same item twice is a slip." },
+	[DIAG_PLANNED] = { "E021", EX_CONFIG, "not available in this version",
+		"The language knows this key or value, but this version of the program can't do what it asks for. It is refused rather than ignored." },
+	[DIAG_BAD_NAME] = { "E022", EX_CONFIG, "bad name",
+		"Names of channels, groups, destinations and streams have 1 to 64 characters, begin with a letter or digit and hold no control characters and "
+		"none of / * , { } [ ] \" ' \\. Idents have 1 to 128 characters without blanks, control characters, # + and /." },
+	[DIAG_BAD_REFERENCE] = { "E023", EX_CONFIG, "bad ${…} reference",
+		"A secret is referred to by ${env:NAME} or ${file:PATH}. Nothing else may stand between ${ and }; for a literal ${ write $${." },
+	[DIAG_BAD_KEY] = { "E024", EX_CONFIG, "key is not a text",
+		"A key is a single word or text; here a list, a mapping or nothing stands in its place." },
+	[DIAG_MERGE_KEY] = { "E025", EX_CONFIG, "merge keys are not supported",
+		"`<<` is not part of YAML 1.2, and tools disagree on what it does. Anchors and aliases of whole values work: `retry: *patient`." },
+	[DIAG_UNREADABLE] = { "E026", EX_CONFIG, "file can't be read",
+		"The file does not exist, is no regular file, or the user the program runs as may not read it." },
+	[DIAG_UNKNOWN_TYPE] = { "E027", EX_CONFIG, "unknown type",
+		"There is no built-in type and no adapter file of this name. `sluice adapters` lists what there is; folders of own adapters are named by `settings.adapters`." },
+	[DIAG_ALTERNATIVES] = { "E028", EX_CONFIG, "keys that go together, or exclude each other",
+		"Of several keys at least one, or exactly one, must be given." },
+	[DIAG_BAD_TEMPLATE] = { "E029", EX_CONFIG, "bad {parameter} template",
+		"In url, headers and topic a {parameter} is replaced by the message's parameter of that name. A brace is never closed, opened twice or empty here; "
+		"for a literal brace write {{ or }}." },
+};
+
+const struct code *code_at(enum diag_code code)
+{
+	assert(code < DIAG_CODES && codes[code].name != NULL);
+	return &codes[code];
+}
+
+const struct code *code_find(const char *name)
+{
+	for (unsigned i = 0; i < DIAG_CODES; i++)
+		if (codes[i].name != NULL && strcasecmp(codes[i].name, name) == 0)
+			return &codes[i];
+	return NULL;
+}
+
+const char *code_name(enum diag_code code)
+{
+	return code_at(code)->name;
+}
+
+bool code_is_error(enum diag_code code)
+{
+	return *code_at(code)->name == 'E';
+}
+
+int code_exit(enum diag_code code)
+{
+	return code_at(code)->exit;
+}

@@ -1,0 +1,38 @@
+/* source.h - the text a node or a problem came from, and places in it.
+ *
+ * Sources are borrowed by every node and every problem that points into them, so they live in the arena of the
+ * specification and go with it. Lines and columns count from 1; columns count characters, as editors do. */
+#ifndef SLUICE_SPEC_SOURCE_H
+#define SLUICE_SPEC_SOURCE_H
+
+#include <stddef.h>
+
+struct arena;
+
+/* A run of text that must never be shown (a literal secret): from line:column up to, not including, end_line:end_column. */
+struct hidden { unsigned line, column, end_line, end_column; struct hidden *next; };
+
+struct source {
+	const char *name;      /* as the user wrote or would write it: relative to where the program was started */
+	const char *text;      /* followed by a NUL that len does not count */
+	size_t len;
+	unsigned order;        /* files are reported in the order they were read */
+	struct hidden *hidden;
+	unsigned seen_line;    /* where source_line() was last, so that problems told in order cost one pass */
+	size_t seen_offset;
+};
+
+struct mark {
+	struct source *source; /* NULL: the problem is in no file */
+	unsigned line, column; /* 0: the file as a whole */
+	unsigned length;       /* characters to underline; 0 is shown as 1 */
+};
+
+/* Text is copied into the arena. */
+struct source *source_new(struct arena *a, const char *name, const char *text, size_t len, unsigned order);
+/* Show `•••` instead of this run from now on, in whatever problem quotes its line. */
+void source_hide(struct arena *a, struct source *s, unsigned line, unsigned column, unsigned end_line, unsigned end_column);
+/* The bytes of a line without its line break; NULL when there is no such line. */
+const char *source_line(struct source *s, unsigned line, size_t *len);
+
+#endif
