@@ -4,54 +4,77 @@
 set -eu
 cd "$(dirname "$0")"
 
-# The one list of packages. NAME>=VERSION: an older one is upgraded if the archive has that version.
+# The one list of packages. NAME>=VERSION: an older one is upgraded if the archive has that version. (libevent before
+# it has known holes; libevent-dev brings the libraries of its own version.)
 packages='
-	gcc g++ make autoconf automake pkg-config clang
-	libevent-dev libleveldb-dev liblua5.4-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev libssl-dev
-	libevent-core-2.1-7>=2.1.12-stable-8+deb12u1 libevent-extra-2.1-7>=2.1.12-stable-8+deb12u1
-	libevent-openssl-2.1-7>=2.1.12-stable-8+deb12u1 libevent-pthreads-2.1-7>=2.1.12-stable-8+deb12u1
-	libcmocka-dev lua5.4 shellcheck
-	python3 python3-pytest python3-yaml python3-jsonschema
+	gcc g++ clang make autoconf automake pkgconf
+	libevent-dev>=2.1.12-stable-8+deb12u1
+	libleveldb-dev liblua5.4-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev libssl-dev libcmocka-dev
+	lua5.4 shellcheck python3 python3-pytest python3-yaml python3-jsonschema
 	ca-certificates curl git openssl procps
 '
 
-# installed NAME[>=VERSION]: is it there, and new enough?
+# installed NAME: any version?
 installed() {
-	name=${1%%>=*}
-	have=$(dpkg-query -W -f '${db:Status-Abbrev}${Version}' "$name" 2>/dev/null) || return 1
-	case $have in ii*) ;; *) return 1 ;; esac
-	case $1 in *'>='*) dpkg --compare-versions "${have#ii }" ge "${1#*>=}" ;; esac
+	case $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) in
+	ii*) return 0 ;;
+	*) return 1 ;;
+	esac
 }
 
-# wanted: names of the packages that are missing or too old
-wanted() {
+# new_enough NAME[>=VERSION], which is installed
+new_enough() {
+	case $1 in
+	*'>='*) dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "${1%%>=*}")" ge "${1#*>=}" ;;
+	esac
+}
+
+# missing, old: the names on the list that are so
+missing() {
 	for package in $packages; do
-		installed "$package" || echo "${package%%>=*}"
+		installed "${package%%>=*}" || echo "${package%%>=*}"
+	done
+}
+old() {
+	for package in $packages; do
+		if installed "${package%%>=*}" && ! new_enough "$package"; then
+			echo "${package%%>=*}"
+		fi
 	done
 }
 
-deps() {
-	command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
-		echo "autogen.sh --deps: this is not Debian; install by hand the equivalents of:$packages" >&2
-		exit 1
-	}
-	missing=$(wanted)
-	[ -n "$missing" ] || return 0
-	sudo=
-	if [ "$(id -u)" != 0 ]; then
-		command -v sudo >/dev/null || {
-			echo "autogen.sh --deps: needs root or sudo to install:" $missing >&2
-			exit 1
-		}
-		sudo=sudo
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo "$@"
 	fi
-	echo "installing:" $missing >&2
-	export DEBIAN_FRONTEND=noninteractive
-	$sudo apt-get update -q
-	# shellcheck disable=SC2086 # a list
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing
-	for package in $packages; do
-		installed "$package" || echo "autogen.sh --deps: warning: the archive has no ${package} " >&2
+}
+
+deps() {
+	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+		echo "autogen.sh --deps: not a Debian; install by hand what is called there:$packages" >&2
+		exit 1
+	fi
+	wanted=$(missing; old)
+	[ -n "$wanted" ] || return 0
+	wanted=$(echo "$wanted" | tr '\n' ' ')
+	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+		echo "autogen.sh --deps: only root (there is no sudo) can install: $wanted" >&2
+		exit 1
+	fi
+	echo "autogen.sh --deps: installing $wanted" >&2
+	# What counts is what is there afterwards: no network is no fault if only an upgrade was wanted.
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 || true
+	# shellcheck disable=SC2086 # a list of names
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $wanted >&2 || true
+	left=$(missing | tr '\n' ' ')
+	if [ -n "$left" ]; then
+		echo "autogen.sh --deps: could not install: $left" >&2
+		exit 1
+	fi
+	for package in $(old); do
+		echo "autogen.sh --deps: warning: $package is older than it should be, and this archive has no newer one" >&2
 	done
 }
 

@@ -17,7 +17,7 @@ fi
 i=0
 for name in $names; do
 	[ -r "$root/$name" ] || { echo "embed.sh: cannot read $root/$name" >&2; exit 1; }
-	echo "static const unsigned char file_$i[] = {"
+	echo "static const unsigned char file_${i}[] = {"
 	od -An -v -tu1 "$root/$name" | sed -e 's/[[:space:]][[:space:]]*/,/g' -e 's/^,//' -e 's/$/,/'
 	echo '0};'
 	i=$((i + 1))
