@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct buf;
+#include "base/buf.h"
 
 enum slice_kind { SLICE_STRING = 1, SLICE_NUMBER, SLICE_TRUE, SLICE_FALSE, SLICE_NULL, SLICE_OBJECT, SLICE_ARRAY };
 
@@ -30,17 +30,29 @@ struct slice {
 #define SLICE_VALUE_ESCAPED 2
 
 #define MESSAGE_FIELDS_MAX 1024  /* more fields than this in one message: refused */
-#define MESSAGE_DEPTH_MAX 64
+#define MESSAGE_KEY_MAX 65535    /* a longer key (as written): refused */
+#define MESSAGE_DEPTH_MAX 64     /* containers open at once, the message itself included */
+#define MESSAGE_LEN_MAX UINT32_MAX /* offsets have 32 bits; what reaches further is cut there, and so no JSON */
 
 struct message {
 	const char *bytes;          /* `{` … `}`; borrowed */
 	size_t len;
 	const struct slice *slices; /* in order of appearance; borrowed from the index it was made with */
 	unsigned n;
+	bool lines;                 /* line breaks stand between its tokens (inside a string JSON has none) */
 };
 
-/* Reusable room for slices: one per worker. Grows up to MESSAGE_FIELDS_MAX, then stays. */
-struct index { struct slice *slices; unsigned cap; };
+/* Reusable room for slices: one per worker. Grows up to MESSAGE_FIELDS_MAX, then stays.
+ * `seen` finds a key that stands twice: an open table of four slots per slice. A slot counts only while it bears
+ * the number of the current turn, so nothing is cleared between messages. */
+struct index {
+	struct slice *slices;
+	unsigned cap;
+	uint32_t turn;
+	uint64_t *seen;    /* turn, 16 bits of hash, field number */
+	uint64_t seed;     /* keys come from outside: nobody may choose where they fall */
+	struct buf text;   /* an escaped key, unescaped */
+};
 void index_init(struct index *ix);
 void index_fini(struct index *ix);
 
@@ -52,13 +64,17 @@ enum json_fault {
 	JSON_TOO_MANY,   /* well-formed, but more than MESSAGE_FIELDS_MAX fields: the message alone is refused */
 	JSON_DUPLICATE,  /* well-formed, but a key stands twice (compared after escapes are undone): the message alone is refused */
 	JSON_NOT_OBJECT, /* well-formed, but not an object: the message alone is refused */
+	JSON_KEY_LONG,   /* well-formed, but a key is longer than MESSAGE_KEY_MAX: the message alone is refused */
 };
-const char *json_fault_text(enum json_fault f);
+const char *json_fault_text(enum json_fault f); /* "not UTF-8": fits behind "message 3: " */
+/* Well-formed, and refused alone: reading goes on behind it. */
+static inline bool json_fault_is_alone(enum json_fault f) { return f >= JSON_TOO_MANY; }
 
 /* Index the JSON value at p (leading white space allowed); `end` is the end of the readable bytes, which must be
  * followed by at least MESSAGE_PAD readable bytes of any content. On JSON_OK *m is filled (m->bytes = the `{`).
- * *stop is where reading stopped: behind the value for JSON_OK, JSON_TOO_MANY, JSON_DUPLICATE and JSON_NOT_OBJECT (the next value
- * can be read on from there), else at the offending byte. */
+ * *stop is where reading stopped: behind the value for JSON_OK and the faults that stand alone (the next value can be
+ * read on from there), else at the offending byte; of an ill-formed UTF-8 sequence, its first; `end` when the text ends too early.
+ * Of several faults that stand alone, the first is told. Keys inside nested objects may repeat, as RFC 8259 lets them. */
 #define MESSAGE_PAD 64
 enum json_fault message_index(struct index *ix, const char *p, const char *end, struct message *m, const char **stop);
 /* The twin without SIMD: same contract, same answers. */
@@ -80,9 +96,12 @@ bool slice_key_is(const struct message *m, const struct slice *s, const char *ke
 /* The key of s with escapes undone; as slice_view. */
 void slice_key_view(const struct message *m, const struct slice *s, struct buf *scratch, const char **p, size_t *n);
 
-/* `timestamp`: Unix seconds (number, fraction kept to the microsecond; negative allowed) or an ISO 8601 text
- * ("2026-11-22T22:03:23.5Z", offset or Z required, 'T' or blank) -> microseconds. -1 when it is neither. */
+/* `timestamp`: Unix seconds (number, rounded to the microsecond by its decimal digits, never through a double; negative
+ * allowed) or an ISO 8601 text ("2026-11-22T22:03:23.5Z"; offset or Z required, 'T' or blank) -> microseconds. Second 60 is
+ * the next second where a leap second can be, 23:59 UTC. -1 when it is neither, no such day, or beyond the range of int64. */
 int slice_time_us(const struct message *m, const struct slice *s, int64_t *us);
+/* The same for the bytes of a value as written, quotes included. */
+int json_time_us(const char *value, size_t len, int64_t *us);
 /* "1732300000.123456" as short as it is exact ("1732300000", "1732300000.5"), appended. */
 void time_us_write(struct buf *out, int64_t us);
 

@@ -1,0 +1,79 @@
+/* index.c - which build of the pass this machine runs, and the room it works in. */
+#include "message/message.h"
+
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "message/scan.h"
+#include "message/seen.h"
+
+#define CAP_FIRST 64
+
+_Static_assert(MESSAGE_FIELDS_MAX % CAP_FIRST == 0 && (MESSAGE_FIELDS_MAX & (MESSAGE_FIELDS_MAX - 1)) == 0, "cap doubles, and masks");
+
+void index_init(struct index *ix)
+{
+	*ix = (struct index){ .cap = CAP_FIRST, .seed = hash_bytes("keys", 4) };
+	ix->slices = xcalloc(CAP_FIRST, sizeof(*ix->slices));
+	ix->seen = xcalloc((size_t)CAP_FIRST * SEEN_PER_SLICE, sizeof(*ix->seen));
+	buf_init(&ix->text);
+}
+
+void index_fini(struct index *ix)
+{
+	free(ix->slices);
+	free(ix->seen);
+	buf_fini(&ix->text);
+	*ix = (struct index){ 0 };
+}
+
+void index_grow(struct index *ix, const char *bytes, unsigned n)
+{
+	ix->cap *= 2;
+	ix->slices = xrealloc(ix->slices, ix->cap * sizeof(*ix->slices));
+	free(ix->seen);
+	ix->seen = xcalloc((size_t)ix->cap * SEEN_PER_SLICE, sizeof(*ix->seen));
+	for (unsigned i = 0; i < n; i++)
+		index_seen(ix, bytes, &ix->slices[i], i);
+}
+
+bool index_same_key(const char *bytes, const struct slice *s, const char *key, size_t len)
+{
+	const struct message m = { .bytes = bytes };
+	return slice_key_is(&m, s, key, len);
+}
+
+bool index_seen_escaped(struct index *ix, const char *bytes, const struct slice *s, unsigned n)
+{
+	buf_clear(&ix->text);
+	buf_reserve(&ix->text, (size_t)s->klen + MESSAGE_PAD); /* the hash reads behind the key */
+	size_t len = text_unescape(ix->text.p, bytes + s->key, s->klen);
+	return index_seen_text(ix, bytes, ix->text.p, len, n);
+}
+
+enum json_fault message_index(struct index *ix, const char *p, const char *end, struct message *m, const char **stop)
+{
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+		return message_index_avx2(ix, p, end, m, stop);
+	return message_index_sse2(ix, p, end, m, stop);
+#else
+	return message_index_scalar(ix, p, end, m, stop);
+#endif
+}
+
+const char *json_fault_text(enum json_fault f)
+{
+	switch (f) {
+	case JSON_OK: return "well-formed";
+	case JSON_SYNTAX: return "not JSON";
+	case JSON_UTF8: return "not UTF-8";
+	case JSON_DEPTH: return "nested deeper than 64 levels";
+	case JSON_TOO_MANY: return "more than 1024 fields";
+	case JSON_DUPLICATE: return "a key stands twice";
+	case JSON_NOT_OBJECT: return "not a JSON object";
+	case JSON_KEY_LONG: return "a key longer than 65535 bytes";
+	}
+	return "unknown fault";
+}
