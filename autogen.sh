@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 # The one list of packages. NAME>=VERSION: an older one is upgraded if the archive has that version. (libevent before
 # it has known holes; libevent-dev brings the libraries of its own version.)
 packages='
-	gcc g++ clang make autoconf automake pkgconf
+	gcc g++ clang libclang-rt-dev make autoconf automake pkgconf
 	libevent-dev>=2.1.12-stable-8+deb12u1
 	libleveldb-dev liblua5.4-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev libssl-dev libcmocka-dev
 	lua5.4 shellcheck python3 python3-pytest python3-yaml python3-jsonschema
