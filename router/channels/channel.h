@@ -23,7 +23,7 @@ struct diag;
 struct intake_loop {
 	struct event_base *base;
 	const struct plan *plan;         /* in force on this worker now; may change between two events, never inside one */
-	unsigned connections;            /* kept by channel types, read by `pick` */
+	_Atomic unsigned connections;    /* kept by channel types, read by `pick` */
 	void *worker;                    /* the engine's */
 	void *http;                      /* the HTTP channel's own per-loop part (timers, buffers), made at its first connection */
 };

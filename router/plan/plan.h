@@ -17,6 +17,7 @@
 struct arena;
 struct buf;
 struct diag;      /* spec/diag.h: the list of problems */
+struct stamp_set; /* message/write.h */
 struct node;      /* spec/tree.h: a YAML node with its position */
 struct message;   /* message/message.h */
 struct where;     /* plan/where.h: a compiled condition */
@@ -66,6 +67,10 @@ struct settings {
 	const char *admin_listen;
 };
 
+/* Keys the router itself sets come first in plan->stamps; those of the devices' fields follow (at most STAMPS_MAX - 1 keys in all, else an
+ * error of the specification). */
+enum stamp_number { STAMP_SERVER_TIMESTAMP, STAMP_CHANNEL_ID, STAMP_CHANNEL_NAME, STAMP_PEER, STAMP_TIMESTAMP, STAMP_DEVICE_ID, STAMP_DEVICE_NAME, STAMP_OWN };
+
 struct channel {
 	const char *name;
 	struct place place;
@@ -78,7 +83,8 @@ struct channel {
 	const char *at;             /* JSON path to the array, or NULL */
 	const char *ident_field;    /* "ident" unless told otherwise */
 	bool stamp;                 /* false with `stamp: off` */
-	const char *const *keep; unsigned nkeep;  /* router's names a message may keep as its own */
+	bool keep[STAMP_OWN];       /* by enum stamp_number: `keep:` lists it, a message's own value stays */
+	bool keep_fields;           /* … and the same for the devices' fields (`keep: ["*"]` keeps all) */
 	bool refuse_whole;          /* refuse: whole */
 	const struct options *decoder_options;    /* for an adapter format */
 	uint64_t fingerprint;       /* of everything that decides whether its live object may stay (secret and certificate contents included) */
@@ -90,8 +96,9 @@ struct device {
 	bool wildcard;
 	bool has_id; int64_t id;
 	const char *name;                      /* NULL: none */
-	const char *stamps_json;               /* NULL or `"device.id":17,"device.name":"Truck 17","vehicle.plate":"WX 12345"`: ready for a message */
-	unsigned nstamps; const char *const *stamp_keys; const char *const *stamp_values;  /* the same, pair by pair; values are JSON text */
+	/* What the router sets in its messages: device.id and device.name where given, and its fields. Values are JSON text; number i is the key's
+	 * number in plan->stamps. */
+	unsigned nstamps; const char *const *stamp_keys; const char *const *stamp_values; const uint8_t *stamp_numbers;
 };
 
 enum transport { TRANSPORT_HTTP, TRANSPORT_MQTT, TRANSPORT_TCP, TRANSPORT_KAFKA, TRANSPORT_AMQP, TRANSPORT_FILE, TRANSPORT_NULL };
@@ -190,6 +197,7 @@ struct plan {
 	struct rendering *renderings; unsigned nrenderings;   /* [0] is pass-through */
 	struct stream *streams; unsigned nstreams;
 	struct device *devices; unsigned ndevices;
+	const struct stamp_set *stamps;   /* message/write.h: every key the router sets, in the order of enum stamp_number, then the devices' */
 	struct routing *routing;          /* plan/route.c */
 	void *scripts;                    /* the transforms' part that belongs to this plan (one life); freed through scripts_free */
 	void (*scripts_free)(void *scripts);
@@ -240,7 +248,7 @@ struct plan *plan_compile(const char *file, const struct loader *l,
                           struct diag *d);
 void plan_seal(struct plan *p);
 const struct plan *plan_ref(const struct plan *p);
-void plan_unref(const struct plan *p);     /* the last one frees it, scripts first; p may be NULL */
+void plan_unref(const struct plan *p);     /* the last one frees it, scripts first; p may be NULL, or not sealed yet */
 
 /* The answer for one message. Never fails. Thread-safe on a sealed plan. `cache` may be NULL; a worker gives its own so that
  * idents matched by wildcards are resolved once (bounded; see route.c). */
