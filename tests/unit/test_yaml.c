@@ -187,14 +187,14 @@ static void test_hostile_text_is_refused_at_once(void **state)
 		while (b.len < 1000000)
 			buf_adds(&b, cases[i].unit);
 		refused(b.p, b.len, cases[i].code);
-		assert_true(clock_mono_us() - t < 1000000);
+		assert_true(clock_mono_us() - t < 1000000 * UNIT_PATIENCE);
 	}
 	buf_clear(&b);
 	for (int i = 0; i < 70000; i++)
 		buf_addf(&b, "%%TAG !a%d! b\n", i);
 	int64_t t = clock_mono_us();
 	refused(b.p, b.len, "E009");
-	assert_true(clock_mono_us() - t < 1000000);
+	assert_true(clock_mono_us() - t < 1000000 * UNIT_PATIENCE);
 	buf_clear(&b);
 	while (b.len <= TREE_BYTES_MAX)
 		buf_adds(&b, "a: b\n");

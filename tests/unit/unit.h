@@ -22,4 +22,11 @@
 #define UNIT_SANITIZED 1
 #endif
 
+/* Bounds on time are multiplied by this. */
+#ifdef UNIT_SANITIZED
+#define UNIT_PATIENCE 20
+#else
+#define UNIT_PATIENCE 1
+#endif
+
 #endif
