@@ -1,0 +1,29 @@
+/* addr.h - addresses as people write them. */
+#ifndef SLUICE_NET_ADDR_H
+#define SLUICE_NET_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct addr {
+	struct sockaddr_storage sa;
+	socklen_t len;
+	bool udp;      /* written with udp:// */
+	bool any;      /* no host was written: every address, IPv6 too where the machine has it */
+};
+
+#define ADDR_TEXT_MAX 80 /* the longest text of addr_format, NUL included */
+
+/* An address to listen on: `host:port`, `[v6]:port`, `:port`, each also behind `tcp://` or `udp://`. The host is a number
+ * (a name would have to be looked up, and may have several addresses) or `localhost`. 0, or -1 and why, which says what
+ * was expected. */
+int addr_parse(struct addr *a, const char *text, char *why, size_t whylen);
+
+/* "192.0.2.7:40122", "[2001:db8::1]:40122"; an IPv4 address inside IPv6 is written as IPv4. Returns out. */
+char *addr_format(const struct sockaddr *sa, char out[ADDR_TEXT_MAX]);
+
+/* A listening, non-blocking socket (stream or datagram, bound). -1 and why ("address in use", …). */
+int addr_listen(const struct addr *a, char *why, size_t whylen);
+
+#endif
