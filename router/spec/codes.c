@@ -76,6 +76,9 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_BAD_TEMPLATE] = { "E029", EX_CONFIG, "bad {parameter} template",
 		"In url, headers and topic a {parameter} is replaced by the message's parameter of that name. A brace is never closed, opened twice or empty here; "
 		"for a literal brace write {{ or }}." },
+	[DIAG_BAD_SCHEMA] = { "E030", EX_CONFIG, "bad schema",
+		"What an adapter declares under `options` or `device` is not in the part of JSON Schema that is understood: type, enum, const, pattern (a POSIX extended "
+		"regular expression), minimum, maximum, minLength, maxLength, items, minItems, maxItems, uniqueItems, properties, required, default, description." },
 };
 
 const struct code *code_at(enum diag_code code)

@@ -38,6 +38,7 @@ enum diag_code {
 	DIAG_UNKNOWN_TYPE,
 	DIAG_ALTERNATIVES,
 	DIAG_BAD_TEMPLATE,
+	DIAG_BAD_SCHEMA,
 	DIAG_CODES /* how many there are */
 };
 

@@ -1,0 +1,416 @@
+/* schema_check.c - a tree against its rules, told in the words of the specification: `in "batch" of stream "copy"`.
+ *
+ * Rules say what is right; the work here is to say well what is wrong. A key that is unknown is looked for among its
+ * neighbours' near names, among the words other programs use for it, one level deeper and one level up, because these are the slips
+ * people make. scalar_check.c does the same for single values. */
+#include "spec/check.h"
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "spec/nearest.h"
+
+#include <string.h>
+
+/* ---- names of places --------------------------------------------------------------------------------------------------- */
+
+static void add_path(struct buf *out, const struct frame *from, const struct frame *to)
+{
+	if (to == from)
+		return;
+	add_path(out, from, to->up);
+	if (to->key != NULL) {
+		if (out->len > 0)
+			buf_addc(out, '.');
+		buf_adds(out, to->key);
+	} else {
+		buf_addf(out, "[%u]", to->index + 1);
+	}
+}
+
+const char *frame_name(struct check *c, const struct frame *f)
+{
+	const struct frame *named = f;
+	struct buf path = BUF_INIT;
+	const char *name, *quoted;
+
+	while (named->up != NULL && named->up->rule->label == NULL)
+		named = named->up;
+	if (named->up == NULL)
+		named = c->root;
+	add_path(&path, named, f);
+	quoted = path.len > 0 ? diag_quote(c->diag, path.p, path.len) : NULL;
+	if (named->up == NULL)
+		name = quoted && c->what ? arena_printf(c->arena, "%s of %s", quoted, c->what) : quoted ? quoted : c->what ? c->what : "the top level";
+	else if (named->key != NULL)
+		name = arena_printf(c->arena, "%s%s%s %s", quoted ? quoted : "", quoted ? " of " : "", named->up->rule->label,
+			diag_quote(c->diag, named->key, strlen(named->key)));
+	else
+		name = arena_printf(c->arena, "%s%s%s %u", quoted ? quoted : "", quoted ? " of " : "", named->up->rule->label, named->index + 1);
+	buf_fini(&path);
+	return name;
+}
+
+/* `in stream "copy"`, `at the top level` */
+static const char *where(struct check *c, const struct frame *f)
+{
+	if (f == c->root && c->what == NULL)
+		return "at the top level";
+	return arena_printf(c->arena, "in %s", frame_name(c, f));
+}
+
+/* The key that leads to a value, or the value itself in a list: where to point when the value is missing or not there at all. */
+static const struct mark *frame_mark(const struct frame *f)
+{
+	return f->key_at != NULL ? f->key_at : &f->node->at;
+}
+
+/* ---- unknown keys -------------------------------------------------------------------------------------------------------- */
+
+static bool is_aka(const struct rule *r, const char *word)
+{
+	for (unsigned i = 0; r->aka != NULL && i < r->aka->n; i++)
+		if (nearest_distance(r->aka->items[i]->text, word) == 0)
+			return true;
+	return false;
+}
+
+static const char *near_key(const struct rule *r, const char *word)
+{
+	struct nearest near;
+
+	for (unsigned i = 0; i < r->nproperties; i++)
+		if (is_aka(r->properties[i].rule, word))
+			return r->properties[i].name;
+	nearest_begin(&near, word);
+	for (unsigned i = 0; i < r->nproperties; i++)
+		if (!r->properties[i].rule->planned)
+			nearest_try(&near, r->properties[i].name);
+	return nearest_found(&near);
+}
+
+/* The property among whose members the word, or one near it, is: people put `ttl` beside `buffer` instead of below it. */
+static const char *key_below(const struct rule *r, const char *word, const char **near)
+{
+	for (unsigned i = 0; i < r->nproperties; i++)
+		if ((r->properties[i].rule->types & TYPE_MAP) != 0 && rule_property(r->properties[i].rule, word) != NULL)
+			return r->properties[i].name;
+	for (unsigned i = 0; i < r->nproperties; i++)
+		if ((r->properties[i].rule->types & TYPE_MAP) != 0 && (*near = near_key(r->properties[i].rule, word)) != NULL)
+			return r->properties[i].name;
+	return NULL;
+}
+
+static void note_allowed(struct problem *p, const struct rule *r)
+{
+	struct buf list = BUF_INIT;
+
+	for (unsigned i = 0; i < r->nproperties; i++)
+		if (!r->properties[i].rule->planned)
+			buf_addf(&list, "%s%s", list.len ? ", " : "", r->properties[i].name);
+	if (list.len > 0)
+		problem_note(p, "allowed here: %s", list.p);
+	buf_fini(&list);
+}
+
+/* Returns the name that was meant, as far as can be guessed. */
+static const char *tell_unknown(struct check *c, const struct rule *r, const struct frame *f, const struct entry *e)
+{
+	const char *word = e->key->text, *near = near_key(r, word), *deeper = NULL, *below = near ? NULL : key_below(r, word, &deeper);
+	struct problem *p = diag_add(c->diag, DIAG_UNKNOWN_KEY, &e->key->at, "unknown key %s %s", diag_quote(c->diag, word, e->key->len), where(c, f));
+
+	problem_near(p, near ? near : deeper);
+	if (near != NULL && rule_property(r, near)->rule->kind == KIND_SECRET && e->value->kind == NODE_SCALAR)
+		check_hide(c, e->value);
+	if (below != NULL)
+		problem_note(p, "\"%s\" belongs one level deeper, under \"%s\"", deeper ? deeper : word, below);
+	else if (near == NULL && f->up != NULL && rule_property(f->up->rule, word) != NULL)
+		problem_note(p, "\"%s\" belongs one level up: is it indented too far?", word);
+	note_allowed(p, r);
+	return near;
+}
+
+/* ---- mappings ------------------------------------------------------------------------------------------------------------- */
+
+static void check_some_of(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
+{
+	struct buf list = BUF_INIT;
+
+	for (unsigned i = 0; i < r->some_of->n; i++) {
+		const char *key = node_get(r->some_of->items[i], "required")->items[0]->text;
+
+		if (node_get(n, key) != NULL) {
+			buf_fini(&list);
+			return;
+		}
+		buf_addf(&list, "%s%s", i == 0 ? "" : i + 1 == r->some_of->n ? " or " : ", ", key);
+	}
+	diag_add(c->diag, DIAG_ALTERNATIVES, frame_mark(f), "%s needs at least one of %s", frame_name(c, f), list.p);
+	buf_fini(&list);
+}
+
+static void tell_unknown_type(struct check *c, const struct rule *r, const struct node *type)
+{
+	struct nearest near;
+	struct buf list = BUF_INIT;
+	struct problem *p;
+	const char *name;
+
+	nearest_begin(&near, type->text);
+	for (unsigned i = 0; i < r->ncases; i++) {
+		nearest_try(&near, r->cases[i].value);
+		if (!r->cases[i].then->planned)
+			buf_addf(&list, "%s%s", list.len ? ", " : "", r->cases[i].value);
+	}
+	if (c->types != NULL && r->family != NULL)
+		for (unsigned i = 0; (name = c->types->next(c->types->arg, r->family, &i)) != NULL;) {
+			nearest_try(&near, name);
+			buf_addf(&list, "%s%s", list.len ? ", " : "", name);
+		}
+	p = diag_add(c->diag, DIAG_UNKNOWN_TYPE, &type->at, "unknown %s type %s", r->family ? r->family : "", diag_quote(c->diag, type->text, type->len));
+	problem_near(p, nearest_found(&near));
+	problem_note(p, "there are: %s", list.p ? list.p : "none");
+	buf_fini(&list);
+}
+
+/* The rule a mapping with a `type` falls under, NULL when that can't be said (and has been told). */
+static const struct rule *select_case(struct check *c, const struct rule *r, struct frame *f, const struct node *n)
+{
+	const struct node *type = node_get(n, r->cases[0].key);
+	const struct rule *chosen;
+
+	if (type == NULL) {
+		for (unsigned i = 0; i < n->n; i++)
+			if (nearest_distance(n->entries[i].key->text, r->cases[0].key) == 1) {
+				problem_near(diag_add(c->diag, DIAG_UNKNOWN_KEY, &n->entries[i].key->at, "unknown key %s %s",
+					diag_quote(c->diag, n->entries[i].key->text, n->entries[i].key->len), where(c, f)), r->cases[0].key);
+				return NULL;
+			}
+		diag_add(c->diag, DIAG_MISSING_KEY, frame_mark(f), "missing key \"%s\" %s", r->cases[0].key, where(c, f));
+		return NULL;
+	}
+	if (type->kind != NODE_SCALAR || (node_is_null(type) && !node_is(type, "null"))) {
+		diag_add(c->diag, DIAG_WRONG_KIND, &type->at, "\"%s\" must be a name, not %s", r->cases[0].key, node_kind_name(type));
+		return NULL;
+	}
+	chosen = rule_select(r, n, c->types);
+	if (chosen == NULL) {
+		tell_unknown_type(c, r, type);
+		return NULL;
+	}
+	if (chosen->planned) {
+		diag_add(c->diag, DIAG_PLANNED, &type->at, "%s type %s is not available in this version", r->family ? r->family : "the",
+			diag_quote(c->diag, type->text, type->len));
+		return NULL;
+	}
+	return chosen;
+}
+
+static void check_entry(struct check *c, const struct rule *r, struct frame *f, const struct entry *e, bool hide)
+{
+	struct frame below = { .up = f, .rule = r, .node = e->value, .key = e->key->text, .key_at = &e->key->at, .secret = hide };
+
+	check_node(c, r, &below, e->value);
+}
+
+static void check_map(struct check *c, const struct rule *r, struct frame *f, const struct node *n)
+{
+	const char *meant[8];
+	unsigned nmeant = 0;
+
+	if (r->ncases > 0) {
+		r = select_case(c, r, f, n);
+		if (r == NULL)
+			return;
+		f->rule = r;
+	}
+	for (unsigned i = 0; i < n->n; i++) {
+		const struct entry *e = &n->entries[i];
+		const struct property *p = rule_property(r, e->key->text);
+
+		if (p != NULL) {
+			if (p->rule->planned)
+				diag_add(c->diag, DIAG_PLANNED, &e->key->at, "\"%s\" %s is not available in this version", p->name, where(c, f));
+			else
+				check_entry(c, p->rule, f, e, p->rule->secret);
+		} else if (r->others != NULL) {
+			if (r->names != NULL)
+				check_scalar(c, r->names, &(struct frame){ .up = f, .rule = r->names, .node = e->key, .key = e->key->text }, e->key);
+			check_entry(c, r->others, f, e, f->secret && check_sounds_secret(e->key->text));
+		} else if (r->closed) {
+			const char *near = tell_unknown(c, r, f, e);
+
+			if (near != NULL && nmeant < sizeof(meant) / sizeof(*meant))
+				meant[nmeant++] = near;
+		}
+	}
+	for (unsigned i = 0; i < r->nproperties; i++) {
+		const struct property *p = &r->properties[i];
+		bool told = false;
+
+		if (!p->required || node_get(n, p->name) != NULL)
+			continue;
+		/* A misspelt key is one mistake, not two. */
+		for (unsigned k = 0; k < nmeant; k++)
+			told = told || strcmp(meant[k], p->name) == 0;
+		if (!told)
+			diag_add(c->diag, DIAG_MISSING_KEY, frame_mark(f), "missing key \"%s\" %s", p->name, where(c, f));
+	}
+	if (r->some_of != NULL && nmeant == 0)
+		check_some_of(c, r, f, n);
+	if (r->min_properties > 0 && n->n < r->min_properties)
+		note_allowed(diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s needs at least %llu %s", frame_name(c, f),
+			(unsigned long long)r->min_properties, r->min_properties == 1 ? "entry" : "entries"), r);
+	if (r->max_properties > 0 && n->n > r->max_properties)
+		note_allowed(diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s takes no more than %llu %s, here are %u", frame_name(c, f),
+			(unsigned long long)r->max_properties, r->max_properties == 1 ? "entry" : "entries", n->n), r);
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------------------ */
+
+static void check_unique(struct check *c, const struct frame *f, const struct node *n)
+{
+	struct map seen;
+
+	map_init(&seen);
+	for (unsigned i = 0; i < n->n; i++) {
+		struct node *item = n->items[i], *first;
+
+		if (item->kind != NODE_SCALAR)
+			continue;
+		first = map_get(&seen, item->text, item->len);
+		if (first == NULL) {
+			map_put(&seen, item->text, item->len, item);
+			continue;
+		}
+		problem_second(diag_add(c->diag, DIAG_REPEATED_ITEM, &item->at, "%s stands twice in %s", diag_quote(c->diag, item->text, item->len),
+			frame_name(c, f)), &first->at, "first given here");
+	}
+	map_fini(&seen);
+}
+
+static void check_list(struct check *c, const struct rule *r, struct frame *f, const struct node *n)
+{
+	for (unsigned i = 0; i < n->n && r->items != NULL; i++) {
+		struct frame below = { .up = f, .rule = r->items, .node = n->items[i], .index = i };
+
+		check_node(c, r->items, &below, n->items[i]);
+	}
+	if (r->unique)
+		check_unique(c, f, n);
+	if (n->n < r->min_items)
+		diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s needs at least %llu item%s", frame_name(c, f), (unsigned long long)r->min_items,
+			r->min_items == 1 ? "" : "s");
+	if (r->max_items > 0 && n->n > r->max_items)
+		diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s takes no more than %llu items, here are %u", frame_name(c, f),
+			(unsigned long long)r->max_items, n->n);
+}
+
+/* ---- any node ----------------------------------------------------------------------------------------------------------------- */
+
+static bool shape_fits(const struct rule *r, const struct node *n)
+{
+	if (r->types == 0 && (r->values != NULL || r->constant != NULL))
+		return n->kind == NODE_SCALAR;
+	if (r->types == 0)
+		return true;
+	if (n->kind == NODE_SCALAR)
+		return (r->types & TYPE_SCALAR) != 0;
+	return (r->types & (n->kind == NODE_MAP ? TYPE_MAP : TYPE_LIST)) != 0;
+}
+
+static void add_shapes(const struct rule *r, const char **names, unsigned *n)
+{
+	for (unsigned i = 0; i < r->nany; i++)
+		add_shapes(r->any[i], names, n);
+	if (r->nany > 0)
+		return;
+	for (int i = 0; i < 3; i++) {
+		static const struct { unsigned types; const char *name; } shapes[] = {
+			{ TYPE_MAP, "a mapping" }, { TYPE_LIST, "a list" }, { TYPE_SCALAR, "a single value" },
+		};
+		bool known = (r->types & shapes[i].types) == 0;
+
+		for (unsigned k = 0; k < *n; k++)
+			known = known || names[k] == shapes[i].name;
+		if (!known)
+			names[(*n)++] = shapes[i].name;
+	}
+}
+
+static void tell_shape(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
+{
+	const char *names[3] = { "a value" };
+	unsigned count = 0;
+	bool null = node_is_null(n);
+	struct problem *p;
+
+	add_shapes(r, names, &count);
+	p = diag_add(c->diag, DIAG_WRONG_KIND, null ? frame_mark(f) : &n->at, "%s must be %s%s%s, not %s", frame_name(c, f), names[0],
+		count > 1 ? " or " : "", count > 1 ? names[1] : "", node_kind_name(n));
+	if (null)
+		problem_note(p, "nothing stands behind the colon; are the lines below it indented?");
+	else if (n->kind == NODE_SCALAR && count == 1 && names[0][2] == 'l')
+		problem_note(p, "a list of one: [%s]", n->text);
+	else if (n->kind == NODE_SCALAR && f->key != NULL && strchr(n->text, ':') != NULL)
+		problem_note(p, "a blank must follow the colon: `key: value`");
+}
+
+const struct rule *rule_shape(const struct rule *r, const struct node *n)
+{
+	const struct rule *fits = NULL;
+
+	if (r->nany == 0)
+		return r;
+	for (unsigned i = 0; i < r->nany; i++)
+		if (shape_fits(r->any[i], n)) {
+			if (fits != NULL)
+				return r; /* more than one alternative of this shape */
+			fits = r->any[i];
+		}
+	return fits;
+}
+
+/* `type: null` names the destination type as well as "null" does. */
+static bool takes_null(const struct rule *r)
+{
+	for (unsigned i = 0; r->values != NULL && i < r->values->n; i++)
+		if (node_is_null(r->values->items[i]))
+			return true;
+	return (r->types & TYPE_NULL) != 0;
+}
+
+void check_node(struct check *c, const struct rule *r, struct frame *f, const struct node *n)
+{
+	const struct rule *shape = rule_shape(r, n);
+
+	if (n->kind == NODE_SCALAR && node_is_null(n)) {
+		if (takes_null(r)) {
+			if (r->kind == KIND_NONE && rule_has_required(r))
+				check_map(c, r, f, &(struct node){ .kind = NODE_MAP, .at = n->at });
+			return;
+		}
+		tell_shape(c, r, f, n);
+		return;
+	}
+	if (shape == NULL || (shape->nany == 0 && !shape_fits(shape, n))) {
+		tell_shape(c, r, f, n);
+		return;
+	}
+	f->rule = shape;
+	if (n->kind == NODE_MAP)
+		check_map(c, shape, f, n);
+	else if (n->kind == NODE_LIST)
+		check_list(c, shape, f, n);
+	else
+		check_scalar(c, shape, f, n);
+}
+
+bool schema_check(struct arena *a, const struct rule *r, const struct node *n, const char *what, const struct schema_types *types, struct diag *d)
+{
+	struct frame root = { .rule = r, .node = n };
+	struct check c = { .arena = a, .diag = d, .types = types, .what = what, .root = &root };
+	unsigned errors = diag_errors(d);
+
+	check_node(&c, r, &root, n);
+	return diag_errors(d) == errors;
+}
