@@ -55,7 +55,7 @@ struct store_options {
 /* NULL and words in why when it cannot be opened (locked by another process, not ours, no permission, newer format).
  * A corrupt database is repaired if it can be, else moved aside whole as PATH/quarantine-TIME; either is logged with what was lost. */
 struct store *store_open(const struct store_options *o, char *why, size_t whylen);
-/* Commits what was submitted and settled, stops the threads, closes. Ports must have been freed or must not be run any more;
+/* Commits what was submitted and settled, stops the threads, closes. Ports that were not freed before go with it;
  * callbacks that did not run by then never run. */
 void store_close(struct store *s);
 /* The same without the last commit: what a test uses in place of kill -9. */
@@ -124,6 +124,7 @@ void ticket_message_undo(struct ticket *t);
 /* A rendering of the current message (rendering != 0), likewise appended: rows of a list are one call pair each, row 0, 1, … .
  * `address`: what url, headers or topic need at send time (opaque to the store; at most 4 KiB), copied.
  * Returns the entry number for ticket_want. A rendering is made once per message and shared by the streams that want it. */
+#define TICKET_ROWS_MAX 256  /* rows one message may become in one rendering; the caller refuses longer lists */
 struct buf *ticket_rendering(struct ticket *t, uint32_t rendering, size_t *start);
 unsigned ticket_rendering_end(struct ticket *t, uint32_t rendering, unsigned row, const void *address, size_t address_len);
 void ticket_rendering_undo(struct ticket *t, uint32_t rendering);
@@ -239,6 +240,9 @@ struct dead_letter {
 };
 /* Dead letters of a buffer or channel, oldest first, from position `from` on. Reads the disk. Any thread but workers. */
 void store_each_dead(struct store *s, uint32_t owner, uint64_t from, bool (*fn)(void *arg, const struct dead_letter *), void *arg);
+
+/* Forget the dead letters of an owner with positions from..to (inclusive), after a retry or by an operator's wish; recorded by the next commit. */
+void store_drop_dead(struct store *s, uint32_t owner, uint64_t from, uint64_t to);
 
 struct store_counts {
 	uint64_t commits, syncs, bytes_written, reopens, refused_full, refused_failed;

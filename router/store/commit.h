@@ -1,0 +1,40 @@
+/* commit.h - the commit under way, for the files that add to it. Commit thread only. */
+#ifndef SLUICE_STORE_COMMIT_H
+#define SLUICE_STORE_COMMIT_H
+
+#include "store/inside.h"
+
+struct commit {
+	struct store *store;
+	struct db_batch *batch;
+	struct buf row;                 /* scratch for one value */
+	struct ticket *tickets;         /* taken from the queue, all answered at the end */
+	struct settlement *settlements;
+	struct block *compact;          /* blocks to be made smaller */
+	struct block *blocks, **blocks_end;    /* new, sealed, in order */
+	struct block *open;             /* still taking small ones */
+	struct ref **touched;
+	size_t ntouched, touched_cap;
+	struct buffer *changed;
+	struct dead_drop *drops;
+	struct name *names;
+	bool anything;                  /* there is something to write */
+	uint64_t garbage;               /* bytes of rows that it deletes or replaces */
+	struct { struct chunk *chunk; size_t stored; } *shrunk;
+	size_t nshrunk, shrunk_cap;
+	int64_t dead_look;              /* elapsed time of the last look for letters past their ttl */
+};
+
+uint64_t commit_position(struct store *s);              /* a fresh one */
+struct ledger *commit_ledger(struct store *s, struct buffer *b);  /* what its ledger will be; marks it changed */
+void commit_put(struct store *s, const struct key *k, const struct buf *value);
+void commit_delete(struct store *s, const struct key *k);
+
+/* settle.c: settlements, and making sparse blocks smaller */
+void settle_apply(struct store *s);
+void settle_compact(struct store *s);
+
+/* gather.c: which tickets there is room for, and their blocks */
+void gather_tickets(struct store *s);
+
+#endif

@@ -1,0 +1,353 @@
+/* inside.h - what the files of the store share: its structures, and who may touch what.
+ *
+ * Understand these first:
+ *   struct block  lives in memory at most once (store.blocks: position -> block) and then knows the outstanding entries of
+ *                 every ref it has. It stays while somebody uses it (users > 0): a place in an attached buffer's window, a settlement
+ *                 not yet recorded, the commit or the reader working on it.
+ *   struct ref    what is outstanding of one buffer in one block: `left` as recorded on disk, `gone` what was settled since.
+ *   window        the refs of an attached buffer that are in memory, from its oldest outstanding one on, without a hole.
+ *                 `fed`: it reaches to the newest commit, and commits are appended to it. Else the buffer *lags*: the reader thread
+ *                 appends from read_next on until it has caught up.
+ *
+ * One mutex, store.lock, held briefly and never over the disk. "lock" below: read and written with it held. "commit": touched by
+ * the commit thread alone. Fields that the commit thread alone writes (with the lock held) it may read without.
+ *
+ * The database handle is used between store_db_enter and store_db_leave, so that the commit thread can close it under
+ * everybody's feet (store_db_park) after a failed write. */
+#ifndef SLUICE_STORE_INSIDE_H
+#define SLUICE_STORE_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "store/db.h"
+#include "store/record.h"
+#include "store/store.h"
+#include "store/store_env.h"
+
+#define BLOCK_MESSAGES 100
+#define BLOCK_BYTES (128u << 10)
+#define BLOCK_ENTRIES (SPAN_ENTRIES_MAX - TICKET_ROWS_MAX)  /* a chunk with more takes no further message */
+#define SETTLE_WAIT_US 50000
+#define READ_AHEAD (512u << 10)     /* bytes the reader keeps ready for a buffer that lags */
+#define COMMIT_BYTES (8u << 20)     /* tickets of one commit */
+
+/* ---- blocks */
+
+struct chunk {
+	struct block *block;
+	uint32_t rendering;
+	bool present;               /* its bytes are here (not when a block was read for the sake of another rendering) */
+	unsigned n, total;          /* entries; entry numbers are below total */
+	size_t body_len;
+	size_t stored;              /* body bytes that its row on disk has */
+	struct buf value;           /* building: the body. sealed: the whole value of the row */
+	struct buf table, texts;    /* building: struct entry_row each; idents and addresses */
+	struct chunk_head head;     /* sealed */
+	unsigned mark_n;            /* as it was before the current message, if mark_message says so */
+	size_t mark_len, mark_texts;
+	uint64_t mark_message;
+};
+
+enum ref_state {
+	REF_LOOSE,   /* in no window */
+	REF_READY,
+	REF_HELD,    /* a span of it is with the sender */
+	REF_PASSED,  /* given back, or with nothing left to hand out; in the window until recorded as empty */
+};
+
+struct ref {
+	struct block *block;
+	struct buffer *buffer;      /* once committed or read */
+	uint32_t number, rendering;
+	unsigned total;
+	enum ref_state state;       /* lock */
+	uint32_t bytes;             /* of left */
+	uint64_t left[BITS_WORDS];
+	uint64_t gone[BITS_WORDS];  /* lock */
+	struct ref *prev, *next;    /* lock: the window */
+	size_t counted;             /* lock: in buffer.ready while READY */
+	bool touched;               /* commit: it has a next */
+	uint32_t next_bytes;
+	uint64_t next_left[BITS_WORDS];
+};
+
+struct block {
+	uint64_t position;
+	int64_t arrived;
+	unsigned users;             /* lock */
+	bool mapped;                /* lock: it is in store.blocks */
+	bool queued;                /* lock: to be compacted; in store.compact */
+	bool partial;               /* not all of its refs could be read: its chunks are never deleted */
+	bool touched;               /* commit */
+	unsigned nchunks, chunks_cap;
+	struct chunk **chunks;      /* [0] is the source once there is one; the structs are reused */
+	unsigned nrefs, refs_cap;
+	struct ref *refs;
+	size_t memory;              /* counted in store.memory while mapped */
+	struct block *next;         /* in whatever list it is */
+};
+
+struct block *block_new(struct store *s);
+void block_pool_fini(struct store *s);
+void block_recycle(struct store *s, struct block *b);
+struct chunk *block_chunk(const struct block *b, uint32_t rendering);       /* NULL: none */
+struct chunk *block_chunk_make(struct block *b, uint32_t rendering);
+struct ref *block_ref(const struct block *b, uint32_t number, uint32_t rendering, unsigned *hint);
+struct ref *block_ref_make(struct block *b, uint32_t number, uint32_t rendering);
+bool block_is_full(const struct block *b);
+bool block_takes(const struct block *b, const struct block *more);          /* merging keeps order and bounds */
+void block_merge(struct block *b, const struct block *more);
+void block_seal(struct block *b, uint64_t position, int64_t arrived);
+/* The value for a chunk of the entries in keep only, with the same position and numbers. */
+void chunk_compact(const struct chunk *c, const uint64_t *keep, struct buf *value);
+/* Take a row read from disk as the chunk's value (swapped); false when it is not what it should be. */
+bool chunk_adopt(struct chunk *c, struct buf *value, uint64_t position);
+uint32_t chunk_bytes(const struct chunk *c, const uint64_t *bits);          /* bytes of these entries */
+/* Entries of chunk c that some ref wants: by what is recorded or, for the commit thread, by what the commit under way makes of it. */
+void block_wanted(const struct block *b, const struct chunk *c, bool soon, uint64_t *out);   /* lock */
+
+struct block *block_find(struct store *s, uint64_t position);                /* lock */
+void block_map(struct store *s, struct block *b);                            /* lock */
+void block_unuse(struct store *s, struct block *b);                          /* lock */
+size_t block_measure(const struct block *b);
+
+/* ---- buffers (and channels, as owners of dead letters) */
+
+struct buffer {
+	struct store *store;
+	uint32_t number;
+	char *stream;               /* lock: for people */
+	bool configured;            /* lock */
+	struct buffer_options options;  /* lock */
+
+	struct ledger ledger;       /* as on disk; written by the commit thread with the lock held */
+	uint64_t floor;             /* lock: while detached and not empty: no ref lies below it */
+	uint64_t newest;            /* lock: position of its newest ref */
+	int64_t oldest_arrived;     /* lock: hint, of the oldest outstanding */
+	uint64_t gone_bytes;        /* lock: settled, not recorded */
+	uint64_t pressed;           /* lock: bytes to drop because the disk is at its limit */
+
+	bool attached, fed, hungry, reading;   /* lock; reading: in store.read_first */
+	unsigned generation;        /* lock: of attaching, so that the reader sees a change */
+	struct port *port;
+	void (*wake)(void *arg);
+	void *wake_arg;
+	bool wake_due;              /* lock: in port->wake_first */
+	struct buffer *wake_next;
+	struct ref *first, *last, *cursor;     /* lock: the window; cursor: the first READY one or NULL */
+	size_t ready;               /* lock: memory of READY refs */
+	unsigned ready_n;
+	uint64_t read_next;         /* lock: lagging: where the reader goes on */
+	struct buffer *read_link;
+
+	uint64_t settle_last;       /* lock: number of the last settlement */
+	_Atomic uint64_t recorded;
+	uint64_t waits_for;         /* lock: buffer_hurry wants a wake at this mark; 0: nobody waits */
+
+	/* commit */
+	struct ledger next;         /* what the ledger will be */
+	bool changed;               /* next is in use */
+	uint64_t recorded_next;
+	uint64_t asked, asked_n;    /* of the ticket that is being looked at */
+	bool dropping;              /* this ticket's messages for it are dropped */
+	struct buffer *changed_link;
+};
+
+struct buffer *store_buffer(struct store *s, uint32_t number);  /* lock; made if not known */
+void window_append(struct buffer *b, struct ref *r);            /* lock; READY, or PASSED when nothing is to be handed out */
+void window_remove(struct buffer *b, struct ref *r);            /* lock */
+void buffer_wake(struct buffer *b);                             /* lock */
+uint64_t buffer_floor(const struct buffer *b);                  /* lock */
+uint64_t buffer_max(const struct buffer *b);                    /* lock */
+void reader_ask(struct buffer *b);                              /* lock */
+
+/* ---- settlements on their way to the disk */
+
+struct settlement {
+	struct ref *ref;
+	enum outcome outcome;
+	uint64_t bits[BITS_WORDS];
+	uint32_t bytes;             /* of these entries */
+	uint64_t number;
+	struct death *death;        /* owned, one allocation; NULL unless dead */
+	struct settlement *next;
+};
+struct settlement *settlement_new(struct store *s);             /* lock */
+
+/* ---- tickets */
+
+/* A dead letter that a ticket brings; its value lacks only the position's seal. */
+struct dead_draft {
+	uint32_t owner;
+	bool matched;               /* of a buffer: matched and dead by one */
+	struct buf value;
+	struct dead_draft *next;
+};
+
+struct skip { uint32_t number; uint64_t n; struct buffer *buffer; };
+
+struct ticket {
+	struct store *store;
+	struct port *port;
+	ticket_done_fn *done;
+	void *arg;
+	void (*on_free)(void *);
+	void *on_free_arg;
+	struct block *first, *last;
+	enum { MESSAGE_NONE, MESSAGE_OPEN, MESSAGE_ENDED } message;
+	uint64_t serial;            /* of the current message */
+	unsigned wants, entry;      /* of the current message: how many, and its number in the source chunk */
+	size_t start, mark;         /* in the source body: where it begins, and the length before its comma */
+	unsigned ref_hint, skip_hint;
+	struct skip *skips;
+	unsigned nskips, skips_cap;
+	struct dead_draft *dead, **dead_end;
+	size_t dead_size;
+	enum ticket_result result;
+	char why[256];
+	struct ticket *next;
+};
+void ticket_empty(struct ticket *t);                            /* gives back blocks, drafts; calls on_free */
+void ticket_free(struct ticket *t);
+
+/* ---- ports */
+
+struct port {
+	struct store *store;
+	int fd;
+	unsigned refs;              /* lock: the owner's and each ticket's under way */
+	bool freed, signalled;      /* lock */
+	struct ticket *done_first, **done_end;        /* lock */
+	struct buffer *wake_first, **wake_end;        /* lock */
+	struct port *all_next;      /* lock: in store.ports */
+	struct port *dirty_next;    /* lock: to be signalled when the lock is let go */
+	bool dirty;
+};
+void port_unref(struct port *p);                                /* lock */
+void port_done(struct port *p, struct ticket *t);               /* lock */
+void ports_fini(struct store *s);                               /* at closing */
+void port_dirty(struct port *p);                                /* lock */
+void ports_signal(struct store *s);                             /* lock: writes the eventfds of the dirty ones */
+
+/* ---- names */
+
+struct name { uint32_t number; enum name_kind kind; char *text; struct name *next; bool failed, written; };
+
+/* ---- the store */
+
+struct store {
+	char *path, *folder;        /* the store's, and the database's inside it */
+	enum durability durability;
+	uint8_t node;
+	struct store_env *env;
+	bool env_owned;
+
+	pthread_mutex_t lock;
+	pthread_cond_t work;        /* to the commit thread */
+	pthread_cond_t read_work;   /* to the reader thread */
+	pthread_cond_t moved;       /* something somebody waits for: names, the database's users */
+	pthread_t committer, reader;
+	bool stop, abandoned, reader_stop;                          /* lock */
+
+	/* the database, see store_db_enter */
+	struct db *db;              /* written by the commit thread while parked */
+	bool parked;                /* lock */
+	unsigned db_users;          /* lock */
+
+	/* from anybody to the commit thread; lock */
+	struct ticket *tickets, **tickets_end;
+	struct settlement *settlements, **settlements_end, *free_settlements;
+	int64_t settle_since;       /* mono, when the first waiting settlement came; 0: none waits */
+	bool hurry;
+	struct block *compact, **compact_end;
+	unsigned ncompact;
+	struct name *name_asks;     /* to be written */
+	struct dead_drop { uint32_t owner; uint64_t from, to; struct dead_drop *next; } *dead_drops;
+
+	/* lock */
+	struct umap blocks;         /* position -> struct block * */
+	struct umap buffers;        /* number -> struct buffer * */
+	struct map names;           /* kind and text -> struct name * */
+	struct umap names_by_number;
+	uint32_t name_last;
+	size_t memory;
+	uint64_t disk_limit, memory_limit;
+	uint64_t published;         /* position of the last commit that senders know of */
+	struct buffer *read_first, **read_end;
+	struct port *ports, *ports_dirty;
+	struct store_counts counts;
+
+	/* free lists, under their own lock: workers come here per ticket, while commits hold the other */
+	pthread_mutex_t pool_lock;
+	struct block *free_blocks;
+	struct ticket *free_tickets;
+	size_t free_memory;
+
+	_Atomic uint64_t id_last;
+	_Atomic int64_t elapsed_base;   /* elapsed = base + CLOCK_BOOTTIME */
+	char boot_id[40];
+
+	/* commit */
+	uint64_t position;          /* the last given, written or not */
+	struct commit *commit;
+	/* space.c */
+	struct space *space;
+};
+
+#define TICKET_LIST_INIT(first, end) ((first) = NULL, (end) = &(first))
+
+static inline void store_lock(struct store *s) { pthread_mutex_lock(&s->lock); }
+static inline void store_unlock(struct store *s) { pthread_mutex_unlock(&s->lock); }
+
+/* Between the two the handle stays. False: the store is closing or the database is not open. Neither may be called with the lock. */
+bool store_db_enter(struct store *s);
+void store_db_leave(struct store *s);
+
+/* store.c */
+struct store *store_open_with(const struct store_options *o, struct store_env *env, char *why, size_t whylen); /* env: NULL or the caller's */
+void store_clock_from(struct store *s, const struct last_row *last);
+struct last_row store_clock_row(struct store *s, uint64_t position);
+
+/* recover.c */
+int recover_open(struct store *s, char *why, size_t whylen);    /* opens or repairs or sets aside, then reads */
+enum db_result recover_reopen(struct store *s, uint64_t *last_position, char *why, size_t whylen);
+
+/* commit.c */
+void commit_init(struct store *s);
+void commit_fini(struct store *s);
+void *commit_main(void *store);
+
+/* reader.c */
+void *reader_main(void *store);
+/* Settle a whole ref that cannot be read as dropped; it is counted and told. */
+void reader_lost(struct store *s, struct ref *r, const char *why);              /* lock */
+
+/* dead.c; commit thread */
+void dead_write(struct store *s, struct buffer *owner, struct buf *value);      /* adds a letter to the commit under way */
+void dead_trim(struct store *s);                                                 /* the oldest go, by dead.max and dead.ttl */
+void dead_drops(struct store *s);                                               /* what store_drop_dead asked for */
+
+/* names.c */
+void names_write(struct store *s);                                              /* what was asked for, into the commit under way */
+void names_written(struct store *s, bool ok);                                   /* lock */
+void names_fini(struct store *s);
+void names_know(struct store *s, uint32_t number, enum name_kind kind, const char *text, size_t n); /* lock, or alone */
+
+/* space.c */
+struct space *space_new(struct store *s);
+void space_free(struct space *sp);
+void space_look(struct store *s);                               /* commit thread: limits, free space, reserve */
+const char *space_refuses(const struct store *s);               /* commit thread: why nothing may be taken in; NULL: it may */
+struct buffer *space_pressed(const struct store *s, bool *all); /* commit thread: whose policy the disk limit calls for */
+void space_garbage(struct store *s, uint64_t bytes);            /* lock: so much was deleted */
+uint64_t space_taken(const struct store *s);                    /* lock: bytes on disk */
+void space_failed(struct store *s);                             /* commit thread: a write failed; the reserve goes */
+bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */
+/* The chunk's bytes from disk into b, if they are not there. False: they cannot be had. Between db_enter and db_leave. */
+enum db_result chunk_load(struct store *s, struct block *b, uint32_t rendering);
+
+#endif

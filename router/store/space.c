@@ -1,0 +1,237 @@
+/* space.c - how much the store may take, and giving back what it no longer needs.
+ *
+ * The hard idea: deleting a row frees nothing. LevelDB gives space back only when it rewrites the tables the row lies in, and
+ * of itself it does that for busy key ranges alone. So the bytes of deleted rows are counted as garbage, and when there is enough of it the
+ * reader thread walks once over all keys in slices, while the commit thread is not busy. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/commit.h"
+
+#define RESERVE_BYTES (2u * DB_WRITE_BUFFER)
+#define FLOOR_MAX (256u << 20)
+#define LOOK_US 100000
+#define SLICE_BYTES (32u << 20)
+#define GARBAGE_LEAST (2u * DB_WRITE_BUFFER)
+
+struct space {
+	/* commit thread */
+	int64_t looked;
+	char refuses[128];              /* empty: intake is allowed */
+	struct buffer *pressed;
+	bool all_pressed;
+	char reserve[4096];
+	bool stopped;
+	/* lock */
+	bool has_reserve;
+	uint64_t garbage;               /* bytes of rows deleted since the walk in progress began, or the last one ended */
+	uint64_t garbage_before;        /* as the walk began */
+	bool walking, urgent;
+	uint64_t walk_next;             /* position the next slice begins at */
+};
+
+struct space *space_new(struct store *s)
+{
+	struct space *sp = xcalloc(1, sizeof(*sp));
+	snprintf(sp->reserve, sizeof(sp->reserve), "%s/reserve", s->path);
+	sp->looked = INT64_MIN / 2;
+	sp->has_reserve = access(sp->reserve, F_OK) == 0;
+	return sp;
+}
+
+void space_free(struct space *sp)
+{
+	free(sp);
+}
+
+void space_garbage(struct store *s, uint64_t bytes)
+{
+	s->space->garbage += bytes;
+}
+
+uint64_t space_taken(const struct store *s)
+{
+	return store_env_bytes(s->env) + (s->space->has_reserve ? RESERVE_BYTES : 0);
+}
+
+/* ---- the reserve: space that a full disk still has, for the deletes that free it */
+
+static void reserve_make(struct store *s)
+{
+	struct space *sp = s->space;
+	int fd = open(sp->reserve, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	bool made = posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+	if (!made)
+		unlink(sp->reserve);
+	close(fd);
+	store_lock(s);
+	sp->has_reserve = made;
+	store_unlock(s);
+}
+
+void space_failed(struct store *s)
+{
+	struct space *sp = s->space;
+	sp->looked = INT64_MIN / 2;
+	if (!sp->has_reserve)
+		return;
+	if (unlink(sp->reserve) == 0)
+		log_warn("store", "reserve-released", "bytes=%u hint=%s", RESERVE_BYTES, log_quote("the disk is full or failing; free some space"));
+	store_lock(s);
+	sp->has_reserve = false;
+	store_unlock(s);
+}
+
+/* ---- limits */
+
+static void refuse(struct space *sp, const char *why)
+{
+	snprintf(sp->refuses, sizeof(sp->refuses), "%s", why);
+}
+
+static void look_at_limit(struct store *s)
+{
+	struct space *sp = s->space;
+	store_lock(s);
+	uint64_t disk = space_taken(s), limit = s->disk_limit, soft = limit - limit / 20;
+	bool waste = sp->garbage > disk / 4;
+	struct buffer *most = NULL;
+	sp->urgent = limit && disk > soft;
+	sp->pressed = NULL;
+	sp->all_pressed = limit && disk >= limit;
+	size_t i = 0;
+	for (struct umap_slot *slot; limit && (slot = umap_next(&s->buffers, &i));) {
+		struct buffer *b = (struct buffer *)(uintptr_t)slot->value;
+		b->pressed = 0;
+		if (!most || b->ledger.bytes > most->ledger.bytes)
+			most = b;
+	}
+	if (sp->urgent && most && most->ledger.bytes) {
+		sp->pressed = most;
+		/* Where much of what is on disk is garbage, dropping more messages would free nothing that tidying does not. */
+		if (most->options.full == FULL_DROP_OLDEST && !waste)
+			most->pressed = limit / 20 < most->ledger.bytes / 4 ? limit / 20 : most->ledger.bytes / 4;
+		if (most->pressed)
+			buffer_wake(most);
+	}
+	if (sp->urgent)
+		pthread_cond_signal(&s->read_work);
+	ports_signal(s);
+	store_unlock(s);
+}
+
+void space_look(struct store *s)
+{
+	struct space *sp = s->space;
+	int64_t now = clock_mono_us();
+	if (now - sp->looked < LOOK_US)
+		return;
+	sp->looked = now;
+	uint64_t free_bytes = 0, size = 0;
+	bool known = store_env_space(s->env, s->folder, &free_bytes, &size);
+	uint64_t floor = size / 20 > RESERVE_BYTES ? size / 20 : RESERVE_BYTES;
+	if (floor > FLOOR_MAX)
+		floor = FLOOR_MAX;
+	refuse(sp, "");
+	if (known && free_bytes < floor) {
+		char why[128];
+		snprintf(why, sizeof(why), "the disk has %llu MiB free; intake needs %llu MiB", (unsigned long long)(free_bytes >> 20),
+			(unsigned long long)(floor >> 20));
+		refuse(sp, why);
+	} else if (!sp->has_reserve && (!known || free_bytes > floor + 2 * RESERVE_BYTES)) {
+		reserve_make(s);
+	}
+	look_at_limit(s);
+	bool stop = sp->refuses[0] || sp->all_pressed;
+	store_lock(s);
+	s->counts.free_bytes = free_bytes;
+	s->counts.intake_stopped = stop;
+	snprintf(s->counts.intake_why, sizeof(s->counts.intake_why), "%s", sp->refuses[0] ? sp->refuses : stop ? "limits.disk is reached" : "");
+	store_unlock(s);
+	if (stop && !sp->stopped)
+		log_warn("store", "intake-stopped", "why=%s", log_quote(sp->refuses[0] ? sp->refuses : "limits.disk is reached"));
+	if (!stop && sp->stopped)
+		log_info("store", "intake-resumed", NULL);
+	sp->stopped = stop;
+}
+
+const char *space_refuses(const struct store *s)
+{
+	return s->space->refuses[0] ? s->space->refuses : NULL;
+}
+
+struct buffer *space_pressed(const struct store *s, bool *all)
+{
+	*all = s->space->all_pressed;
+	return s->space->pressed;
+}
+
+/* ---- giving space back */
+
+/* Slices are cut by position; the rows that are not chunks are few and go in one more. */
+static bool next_slice(struct store *s, uint64_t newest, struct key *from, struct key *to)
+{
+	struct space *sp = s->space;
+	uint64_t begin = sp->walk_next;
+	if (begin > newest) {
+		*from = (struct key){ .n = 1, .p = { ROW_CHUNK + 1 } };
+		*to = (struct key){ .n = 1, .p = { 0xff } };
+		sp->walk_next = 0;
+		return false;
+	}
+	*from = key_chunk(begin, 0);
+	struct db_iter *it = db_iter_new(s->db, from->p, from->n);
+	const void *key, *value;
+	size_t keylen, len;
+	uint64_t position = newest;
+	uint32_t rendering;
+	bool found = db_iter_row(it, &key, &keylen, &value, &len) && key_is_chunk(key, keylen, &position, &rendering);
+	db_iter_free(it);
+	/* Before the oldest chunk all is deleted rows: one slice. Behind it, halve until the slice is small enough. */
+	uint64_t end = newest;
+	if (found && position > begin)
+		end = position - 1;
+	*to = key_chunk(end, UINT32_MAX);
+	while (end > begin && db_range_size(s->db, from->p, from->n, to->p, to->n) > SLICE_BYTES) {
+		end = begin + (end - begin) / 2;
+		*to = key_chunk(end, UINT32_MAX);
+	}
+	sp->walk_next = end + 1;
+	return true;
+}
+
+bool space_tidy(struct store *s)
+{
+	struct space *sp = s->space;
+	store_lock(s);
+	uint64_t newest = s->published, disk = store_env_bytes(s->env), kept = disk > sp->garbage ? disk - sp->garbage : 0;
+	bool due = sp->walking || (sp->garbage > GARBAGE_LEAST && (sp->garbage > kept / 2 || sp->urgent));
+	/* Compaction has LevelDB's one background thread to itself; commits that are waiting would wait for it. */
+	bool calm = !s->tickets || sp->urgent || sp->garbage > 8u * GARBAGE_LEAST;
+	if (due && calm && !sp->walking) {
+		sp->walking = true;
+		sp->walk_next = 0;
+		sp->garbage_before = sp->garbage;
+	}
+	store_unlock(s);
+	if (!due || !calm || !store_db_enter(s))
+		return false;
+	struct key from, to;
+	bool more = next_slice(s, newest, &from, &to);
+	db_compact(s->db, from.p, from.n, to.p, to.n);
+	store_db_leave(s);
+	if (more)
+		return true;
+	store_lock(s);
+	sp->walking = false;
+	sp->garbage -= sp->garbage_before;
+	store_unlock(s);
+	return false;
+}
