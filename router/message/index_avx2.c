@@ -46,6 +46,25 @@ static inline WALK_TARGET const char *avx2_digits(const char *p, const char *end
 	return p < end ? p : end;
 }
 
+#define WALK_WINDOW
+
+static inline WALK_TARGET uint64_t avx2_window(const char *p, uint64_t *odd)
+{
+	__m256i low = _mm256_loadu_si256((const __m256i *)p), high = _mm256_loadu_si256((const __m256i *)(p + 32));
+
+	*odd = avx2_thought(low) | (uint64_t)avx2_thought(high) << 32;
+	return avx2_quotes(low) | (uint64_t)avx2_quotes(high) << 32;
+}
+
+static inline WALK_TARGET const char *avx2_short_number(const char *p)
+{
+	p += *p == '-';
+	__m256i x = _mm256_sub_epi8(_mm256_loadu_si256((const __m256i *)p), _mm256_set1_epi8('0'));
+	uint32_t no_digits = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(9)), x));
+
+	return number_by_digits(p, no_digits);
+}
+
 #include "message/walk.h"
 
 WALK_TARGET enum json_fault message_index_avx2(struct index *ix, const char *p, const char *end, struct message *m, const char **stop)

@@ -46,6 +46,30 @@ static inline const char *sse2_digits(const char *p, const char *end)
 	return p < end ? p : end;
 }
 
+#define WALK_WINDOW
+
+static inline uint64_t sse2_window(const char *p, uint64_t *odd)
+{
+	uint64_t quotes = 0;
+
+	*odd = 0;
+	for (int i = 0; i < 64; i += 16) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(p + i));
+		*odd |= (uint64_t)sse2_thought(x) << i;
+		quotes |= (uint64_t)sse2_quotes(x) << i;
+	}
+	return quotes;
+}
+
+static inline const char *sse2_short_number(const char *p)
+{
+	p += *p == '-';
+	__m128i x = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
+	uint32_t digits = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x));
+
+	return number_by_digits(p, ~digits);
+}
+
 #include "message/walk.h"
 
 enum json_fault message_index_sse2(struct index *ix, const char *p, const char *end, struct message *m, const char **stop)

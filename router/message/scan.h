@@ -31,6 +31,20 @@ const char *scan_value(struct scan *sc, const char *p, unsigned depth);
 /* Length of the well-formed UTF-8 sequence at p (Unicode table 3-7), 0 if there is none. p < end. */
 unsigned utf8_sequence(const char *p, const char *end);
 
+/* p behind a number's sign, `others` a bit for each byte from there on that is no digit or not known to be one. Returns the end of the number, short of any exponent; NULL if it is none. */
+static inline const char *number_by_digits(const char *p, uint32_t others)
+{
+	unsigned whole = others ? (unsigned)__builtin_ctz(others) : 32;
+
+	if (whole == 0 || whole >= 31 || (*p == '0' && whole > 1))
+		return NULL;
+	if (p[whole] != '.')
+		return p + whole;
+	others >>= whole + 1;
+	unsigned fraction = others ? (unsigned)__builtin_ctz(others) : 0;
+	return fraction ? p + whole + 1 + fraction : NULL;
+}
+
 /* Undo the escapes of n bytes that a pass has found valid; out has room for n bytes. Returns how many were written. */
 size_t text_unescape(char *out, const char *p, size_t n);
 

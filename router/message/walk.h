@@ -7,6 +7,7 @@
  *   WALK(digits)(p, end)  the first byte at or behind p that is no digit; end if none
  * and, if it can, WALK_WINDOW with
  *   WALK(window)(p, &odd) a bit for each `"` of the 64 bytes at p; `odd` has one for each byte that needs thought
+ *   WALK(short_number)(p) behind the number without exponent at p; NULL if there is none, or not surely
  *
  * The hard idea is WALK(hop). Reading a message token by token is one long chain: where a field begins is known only when
  * the one before has been read. In a compact message all quotes are known at once, 64 bytes at a time, so where the tokens
@@ -14,6 +15,8 @@
  * leaves, without judging, to the patient code below, field by field: that code alone says what a fault is. */
 #include "message/scan.h"
 #include "message/seen.h"
+
+#define WALK_WORD(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 static inline WALK_TARGET const char *WALK(string)(struct scan *sc, const char *p)
 {
@@ -152,11 +155,124 @@ const char *scan_value(struct scan *sc, const char *p, unsigned depth)
 }
 #endif
 
+#ifdef WALK_WINDOW
+
+/* Quotes ahead, 64 bytes at a time, as far as no byte on the way needs thought. */
+struct WALK(view) {
+	const char *base, *end;
+	uint64_t quotes; /* not yet passed, at base + bit */
+	bool last;       /* there is something behind this window that is not to be hopped over */
+};
+
+static inline WALK_TARGET void WALK(look)(struct WALK(view) *v)
+{
+	uint64_t odd, quotes = WALK(window)(v->base, &odd);
+
+	v->last = false;
+	if (v->end - v->base < 64)
+		odd |= (uint64_t)1 << (v->end - v->base);
+	if (odd) {
+		quotes &= (odd & -odd) - 1;
+		v->last = true;
+	}
+	v->quotes = quotes;
+}
+
+/* The next quote, NULL if none is in sight. */
+static inline WALK_TARGET const char *WALK(quote)(struct WALK(view) *v)
+{
+	while (__builtin_expect(v->quotes == 0, 0)) {
+		if (v->last)
+			return NULL;
+		v->base += 64;
+		WALK(look)(v);
+	}
+	const char *p = v->base + __builtin_ctzll(v->quotes);
+	v->quotes &= v->quotes - 1;
+	return p;
+}
+
+/* Fields from p on, which is at a key's quote, as long as they are compact: nothing but single blanks between the tokens, no
+ * nesting, no escapes, no exponents. Returns p of the first field that is not (or that is to be told of); with *closed, p is
+ * at the brace that ends the message. */
+static inline WALK_TARGET const char *WALK(hop)(struct index *ix, const char *bytes, const char *p, const char *end, unsigned *fields,
+	enum json_fault *alone, bool *closed)
+{
+	struct WALK(view) view = { .base = p, .end = end };
+	unsigned n = *fields;
+
+	WALK(look)(&view);
+	const char *open = WALK(quote)(&view);
+	while (open == p && n < ix->cap) {
+		const char *close = WALK(quote)(&view);
+		if (!close || close[1] != ':' || close - open > MESSAGE_KEY_MAX)
+			break;
+		const char *value = close + 2, *behind;
+		value += *value == ' ';
+		enum slice_kind kind;
+		if (*value == '"') {
+			kind = SLICE_STRING;
+			WALK(quote)(&view);
+			behind = WALK(quote)(&view);
+			if (!behind)
+				break;
+			behind++;
+		} else if ((unsigned char)*value <= '9') {
+			kind = SLICE_NUMBER;
+			behind = WALK(short_number)(value);
+			if (!behind)
+				break;
+		} else if (get_le32(value) == WALK_WORD('t', 'r', 'u', 'e')) {
+			kind = SLICE_TRUE;
+			behind = value + 4;
+		} else if (get_le32(value) == WALK_WORD('n', 'u', 'l', 'l')) {
+			kind = SLICE_NULL;
+			behind = value + 4;
+		} else if (get_le32(value) == WALK_WORD('f', 'a', 'l', 's') && value[4] == 'e') {
+			kind = SLICE_FALSE;
+			behind = value + 5;
+		} else {
+			break;
+		}
+		if (behind >= end || (*behind != ',' && *behind != '}'))
+			break;
+
+		struct slice *s = &ix->slices[n];
+		*s = (struct slice){ .key = (uint32_t)(open + 1 - bytes), .value = (uint32_t)(value - bytes), .vlen = (uint32_t)(behind - value),
+			.klen = (uint16_t)(close - open - 1), .kind = (uint8_t)kind };
+		bool twice = index_seen_text(ix, bytes, open + 1, s->klen, n);
+		n++;
+		p = behind;
+		if (__builtin_expect(twice, 0)) {
+			*alone = JSON_DUPLICATE;
+			if (*p == ',') {
+				p++;
+				break;
+			}
+		}
+		if (*p == '}') {
+			*closed = true;
+			break;
+		}
+		/* Where the next field begins follows from `behind`, but the quotes know it sooner. */
+		p++;
+		p += *p == ' ';
+		open = WALK(quote)(&view);
+	}
+	*fields = n;
+	return p;
+}
+
+#endif
+
 static inline WALK_TARGET enum json_fault WALK(index)(struct index *ix, const char *p, const char *end, struct message *m, const char **stop)
 {
 	struct scan sc = { .end = (size_t)(end - p) > MESSAGE_LEN_MAX ? p + MESSAGE_LEN_MAX : end };
 	enum json_fault alone = JSON_OK;
 	unsigned n = 0;
+#ifdef WALK_WINDOW
+	unsigned idle = 0;
+#endif
 
 	p = WALK(space)(&sc, p);
 	if (p >= sc.end)
@@ -180,6 +296,17 @@ static inline WALK_TARGET enum json_fault WALK(index)(struct index *ix, const ch
 		enum slice_kind kind;
 
 		/* at a field */
+#ifdef WALK_WINDOW
+		if (alone == JSON_OK && idle < 3) {
+			const char *from = p;
+			bool closed = false;
+			p = WALK(hop)(ix, bytes, p, sc.end, &n, &alone, &closed);
+			if (closed)
+				goto done;
+			idle += p == from; /* this message is not compact: no use trying on */
+			p = WALK(space)(&sc, p);
+		}
+#endif
 		if (p >= sc.end || *p != '"')
 			goto syntax;
 		const char *key = p + 1;
