@@ -6,17 +6,16 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "message/scan.h"
-#include "message/seen.h"
 
 #define CAP_FIRST 64
 
-_Static_assert(MESSAGE_FIELDS_MAX % CAP_FIRST == 0 && (MESSAGE_FIELDS_MAX & (MESSAGE_FIELDS_MAX - 1)) == 0, "cap doubles, and masks");
+_Static_assert((CAP_FIRST & (CAP_FIRST - 1)) == 0 && (MESSAGE_FIELDS_MAX & (MESSAGE_FIELDS_MAX - 1)) == 0, "the room doubles until it is all");
 
 void index_init(struct index *ix)
 {
 	*ix = (struct index){ .cap = CAP_FIRST, .seed = hash_bytes("keys", 4) };
 	ix->slices = xcalloc(CAP_FIRST, sizeof(*ix->slices));
-	ix->seen = xcalloc((size_t)CAP_FIRST * SEEN_PER_SLICE, sizeof(*ix->seen));
+	ix->seen = xcalloc((size_t)CAP_FIRST * INDEX_SEEN_PER_SLICE, sizeof(*ix->seen));
 	buf_init(&ix->text);
 }
 
@@ -28,28 +27,12 @@ void index_fini(struct index *ix)
 	*ix = (struct index){ 0 };
 }
 
-void index_grow(struct index *ix, const char *bytes, unsigned n)
+void index_grow(struct index *ix)
 {
 	ix->cap *= 2;
 	ix->slices = xrealloc(ix->slices, ix->cap * sizeof(*ix->slices));
 	free(ix->seen);
-	ix->seen = xcalloc((size_t)ix->cap * SEEN_PER_SLICE, sizeof(*ix->seen));
-	for (unsigned i = 0; i < n; i++)
-		index_seen(ix, bytes, &ix->slices[i], i);
-}
-
-bool index_same_key(const char *bytes, const struct slice *s, const char *key, size_t len)
-{
-	const struct message m = { .bytes = bytes };
-	return slice_key_is(&m, s, key, len);
-}
-
-bool index_seen_escaped(struct index *ix, const char *bytes, const struct slice *s, unsigned n)
-{
-	buf_clear(&ix->text);
-	buf_reserve(&ix->text, (size_t)s->klen + MESSAGE_PAD); /* the hash reads behind the key */
-	size_t len = text_unescape(ix->text.p, bytes + s->key, s->klen);
-	return index_seen_text(ix, bytes, ix->text.p, len, n);
+	ix->seen = xcalloc((size_t)ix->cap * INDEX_SEEN_PER_SLICE, sizeof(*ix->seen));
 }
 
 enum json_fault message_index(struct index *ix, const char *p, const char *end, struct message *m, const char **stop)

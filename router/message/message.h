@@ -43,8 +43,9 @@ struct message {
 };
 
 /* Reusable room for slices: one per worker. Grows up to MESSAGE_FIELDS_MAX, then stays.
- * `seen` finds a key that stands twice: an open table of four slots per slice. A slot counts only while it bears
- * the number of the current turn, so nothing is cleared between messages. */
+ * `seen` finds a key that stands twice: an open table. A slot counts only while it bears the number of the current turn,
+ * so nothing is cleared between messages. */
+#define INDEX_SEEN_PER_SLICE 4
 struct index {
 	struct slice *slices;
 	unsigned cap;
@@ -74,7 +75,7 @@ static inline bool json_fault_is_alone(enum json_fault f) { return f >= JSON_TOO
  * followed by at least MESSAGE_PAD readable bytes of any content. On JSON_OK *m is filled (m->bytes = the `{`).
  * *stop is where reading stopped: behind the value for JSON_OK and the faults that stand alone (the next value can be
  * read on from there), else at the offending byte; of an ill-formed UTF-8 sequence, its first; `end` when the text ends too early.
- * Of several faults that stand alone, the first is told. Keys inside nested objects may repeat, as RFC 8259 lets them. */
+ * Of several faults that stand alone, JSON_DUPLICATE is told last. Keys inside nested objects may repeat, as RFC 8259 lets them. */
 #define MESSAGE_PAD 64
 enum json_fault message_index(struct index *ix, const char *p, const char *end, struct message *m, const char **stop);
 /* The twin without SIMD: same contract, same answers. */

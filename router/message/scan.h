@@ -48,11 +48,10 @@ static inline const char *number_by_digits(const char *p, uint32_t others)
 /* Undo the escapes of n bytes that a pass has found valid; out has room for n bytes. Returns how many were written. */
 size_t text_unescape(char *out, const char *p, size_t n);
 
-/* Has the message this key already? Notes it if not. `s` is the slice just made, number `n` of ix->slices. */
-bool index_seen_escaped(struct index *ix, const char *bytes, const struct slice *s, unsigned n);
-bool index_same_key(const char *bytes, const struct slice *a, const char *key, size_t len);
-/* Double the room; the keys seen so far stay seen. */
-void index_grow(struct index *ix, const char *bytes, unsigned n);
+/* Double the room for slices. */
+void index_grow(struct index *ix);
+/* Does a key stand twice among the first n slices? */
+bool index_has_twins(struct index *ix, const char *bytes, unsigned n);
 
 /* The builds of the pass. */
 enum json_fault message_index_sse2(struct index *ix, const char *p, const char *end, struct message *m, const char **stop);

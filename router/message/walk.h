@@ -13,8 +13,8 @@
  * the one before has been read. In a compact message all quotes are known at once, 64 bytes at a time, so where the tokens
  * lie follows from the quotes alone, and the processor checks many fields at the same time. What hop does not know it
  * leaves, without judging, to the patient code below, field by field: that code alone says what a fault is. */
+#include "base/bytes.h"
 #include "message/scan.h"
-#include "message/seen.h"
 
 #define WALK_WORD(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
@@ -193,17 +193,17 @@ static inline WALK_TARGET const char *WALK(quote)(struct WALK(view) *v)
 }
 
 /* Fields from p on, which is at a key's quote, as long as they are compact: nothing but single blanks between the tokens, no
- * nesting, no escapes, no exponents. Returns p of the first field that is not (or that is to be told of); with *closed, p is
+ * nesting, no escapes, no exponents. Returns p of the first field that is not; with *closed, p is
  * at the brace that ends the message. */
 static inline WALK_TARGET const char *WALK(hop)(struct index *ix, const char *bytes, const char *p, const char *end, unsigned *fields,
-	enum json_fault *alone, bool *closed)
+	bool *closed)
 {
 	struct WALK(view) view = { .base = p, .end = end };
-	unsigned n = *fields;
+	unsigned n = *fields, cap = ix->cap;
 
 	WALK(look)(&view);
 	const char *open = WALK(quote)(&view);
-	while (open == p && n < ix->cap) {
+	while (open == p && n < cap) {
 		const char *close = WALK(quote)(&view);
 		if (!close || close[1] != ':' || close - open > MESSAGE_KEY_MAX)
 			break;
@@ -240,16 +240,8 @@ static inline WALK_TARGET const char *WALK(hop)(struct index *ix, const char *by
 		struct slice *s = &ix->slices[n];
 		*s = (struct slice){ .key = (uint32_t)(open + 1 - bytes), .value = (uint32_t)(value - bytes), .vlen = (uint32_t)(behind - value),
 			.klen = (uint16_t)(close - open - 1), .kind = (uint8_t)kind };
-		bool twice = index_seen_text(ix, bytes, open + 1, s->klen, n);
 		n++;
 		p = behind;
-		if (__builtin_expect(twice, 0)) {
-			*alone = JSON_DUPLICATE;
-			if (*p == ',') {
-				p++;
-				break;
-			}
-		}
 		if (*p == '}') {
 			*closed = true;
 			break;
@@ -286,7 +278,6 @@ static inline WALK_TARGET enum json_fault WALK(index)(struct index *ix, const ch
 		return JSON_NOT_OBJECT;
 	}
 	sc.lines = false; /* of the message, not of what stands before it */
-	index_turn(ix);
 	p = WALK(space)(&sc, p + 1);
 	if (p < sc.end && *p == '}')
 		goto done;
@@ -300,7 +291,7 @@ static inline WALK_TARGET enum json_fault WALK(index)(struct index *ix, const ch
 		if (alone == JSON_OK && idle < 3) {
 			const char *from = p;
 			bool closed = false;
-			p = WALK(hop)(ix, bytes, p, sc.end, &n, &alone, &closed);
+			p = WALK(hop)(ix, bytes, p, sc.end, &n, &closed);
 			if (closed)
 				goto done;
 			idle += p == from; /* this message is not compact: no use trying on */
@@ -346,11 +337,8 @@ static inline WALK_TARGET enum json_fault WALK(index)(struct index *ix, const ch
 				alone = JSON_TOO_MANY;
 			else {
 				if (n == ix->cap)
-					index_grow(ix, bytes, n);
-				ix->slices[n] = s;
-				if (index_seen(ix, bytes, &s, n))
-					alone = JSON_DUPLICATE;
-				n++;
+					index_grow(ix);
+				ix->slices[n++] = s;
 			}
 		}
 
@@ -366,6 +354,8 @@ static inline WALK_TARGET enum json_fault WALK(index)(struct index *ix, const ch
 done:
 	p++;
 	*stop = p;
+	if (alone == JSON_OK && index_has_twins(ix, bytes, n))
+		alone = JSON_DUPLICATE;
 	if (alone != JSON_OK)
 		return alone;
 	*m = (struct message){ .bytes = bytes, .len = (size_t)(p - bytes), .slices = ix->slices, .n = n, .lines = sc.lines };
