@@ -11,11 +11,21 @@
 
 _Static_assert((CAP_FIRST & (CAP_FIRST - 1)) == 0 && (MESSAGE_FIELDS_MAX & (MESSAGE_FIELDS_MAX - 1)) == 0, "the room doubles until it is all");
 
+static void make_seen(struct index *ix)
+{
+	unsigned places = ix->cap * INDEX_SEEN_PER_SLICE;
+
+	ix->seen = xcalloc(places, sizeof(*ix->seen));
+	ix->shift = 32 - (unsigned)__builtin_ctz(places);
+}
+
 void index_init(struct index *ix)
 {
-	*ix = (struct index){ .cap = CAP_FIRST, .seed = hash_bytes("keys", 4) };
+	*ix = (struct index){ .cap = CAP_FIRST };
+	for (unsigned i = 0; i < 3; i++)
+		ix->secret[i] = hash_bytes(&i, sizeof(i)) | 1;
 	ix->slices = xcalloc(CAP_FIRST, sizeof(*ix->slices));
-	ix->seen = xcalloc((size_t)CAP_FIRST * INDEX_SEEN_PER_SLICE, sizeof(*ix->seen));
+	make_seen(ix);
 	buf_init(&ix->text);
 }
 
@@ -32,7 +42,7 @@ void index_grow(struct index *ix)
 	ix->cap *= 2;
 	ix->slices = xrealloc(ix->slices, ix->cap * sizeof(*ix->slices));
 	free(ix->seen);
-	ix->seen = xcalloc((size_t)ix->cap * INDEX_SEEN_PER_SLICE, sizeof(*ix->seen));
+	make_seen(ix);
 }
 
 enum json_fault message_index(struct index *ix, const char *p, const char *end, struct message *m, const char **stop)

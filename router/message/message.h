@@ -46,13 +46,15 @@ struct message {
  * `seen` finds a key that stands twice: an open table. A slot counts only while it bears the number of the current turn,
  * so nothing is cleared between messages. */
 #define INDEX_SEEN_PER_SLICE 4
+#define INDEX_FIELD_BITS 10
 struct index {
 	struct slice *slices;
 	unsigned cap;
+	unsigned shift;      /* 32 less the bits of a place in `seen` */
 	uint32_t turn;
-	uint64_t *seen;    /* turn, 16 bits of hash, field number */
-	uint64_t seed;     /* keys come from outside: nobody may choose where they fall */
-	struct buf text;   /* an escaped key, unescaped */
+	uint32_t *seen;      /* turn and field number */
+	uint64_t secret[3];  /* keys come from outside: nobody may choose where they fall */
+	struct buf text;     /* an escaped key, unescaped */
 };
 void index_init(struct index *ix);
 void index_fini(struct index *ix);

@@ -36,7 +36,7 @@ static inline const char *number_by_digits(const char *p, uint32_t others)
 {
 	unsigned whole = others ? (unsigned)__builtin_ctz(others) : 32;
 
-	if (whole == 0 || whole >= 31 || (*p == '0' && whole > 1))
+	if (whole - 1 >= 30 || (*p == '0' && whole > 1))
 		return NULL;
 	if (p[whole] != '.')
 		return p + whole;

@@ -1,49 +1,35 @@
 /* twins.c - does a key stand twice in a message?
  *
- * A loop of its own behind the pass: there it costs half of what it would among the pass's many variables, and a message that
- * is no JSON never pays for it. Every key goes into an open table as a whole and under a secret seed, else a sender could
- * choose keys that all fall together and make one message cost milliseconds. */
+ * A loop of its own behind the pass, which has no registers to spare, over an open table of field numbers. A sender who could
+ * choose keys that all fall together could make one message cost milliseconds. So the whole key goes in, multiplied by
+ * odd numbers drawn at start: of that, the top bits collide for two keys no more often than chance wants (multiply-shift,
+ * Dietzfelbinger 1997), unless one knows the numbers. */
 #include "base/bytes.h"
 #include "message/scan.h"
 
-static inline uint64_t mix(uint64_t a, uint64_t b)
-{
-	__extension__ unsigned __int128 product = (unsigned __int128)a * b;
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /* May read 8 bytes from any byte of the key, or from behind an empty one. */
-static inline uint64_t key_hash(uint64_t seed, const char *key, size_t n)
+static inline uint64_t key_hash(const uint64_t secret[3], const char *key, size_t n)
 {
-	uint64_t h = seed ^ n, b = 0;
-
-	for (; n > 16; key += 16, n -= 16)
-		h = mix(get_le64(key) ^ h, get_le64(key + 8) ^ 0x9E3779B97F4A7C15u);
-	uint64_t a = get_le64(key);
-	if (n > 8)
-		b = get_le64(key + n - 8);
-	else
-		a = n ? a << (64 - 8 * n) : 0;
-	return mix(a ^ h, b ^ 0xD6E8FEB86659FD93u);
-}
-
-static bool key_is(const struct slice *s, const char *bytes, const char *key, size_t len)
-{
-	const struct message m = { .bytes = bytes };
-
-	return slice_key_is(&m, s, key, len);
+	if (n <= 8)
+		return n ? (get_le64(key) << (64 - 8 * n)) * secret[0] : 0;
+	uint64_t h = get_le64(key) * secret[0] + get_le64(key + n - 8) * secret[1];
+	for (size_t i = 8; i + 8 < n; i += 8)
+		h = (h ^ h >> 32) * secret[2] + get_le64(key + i) * secret[0];
+	return h;
 }
 
 bool index_has_twins(struct index *ix, const char *bytes, unsigned n)
 {
-	uint64_t mask = (uint64_t)ix->cap * INDEX_SEEN_PER_SLICE - 1, seed = ix->seed;
-	uint64_t *seen = ix->seen;
+	const uint64_t secret[3] = { ix->secret[0], ix->secret[1], ix->secret[2] };
+	const struct message m = { .bytes = bytes };
+	uint32_t *seen = ix->seen, mask = ix->cap * INDEX_SEEN_PER_SLICE - 1;
 
-	if (++ix->turn == 0) {
-		memset(seen, 0, (mask + 1) * sizeof(*seen));
+	_Static_assert(MESSAGE_FIELDS_MAX <= 1 << INDEX_FIELD_BITS, "a slot holds a turn and a field");
+	if (++ix->turn >> (32 - INDEX_FIELD_BITS)) {
+		memset(seen, 0, ((size_t)mask + 1) * sizeof(*seen));
 		ix->turn = 1;
 	}
-	uint64_t turn = ix->turn;
+	uint32_t turn = ix->turn << INDEX_FIELD_BITS; /* a slot below it is of an earlier message, and free */
 	for (unsigned k = 0; k < n; k++) {
 		const struct slice *s = &ix->slices[k];
 		const char *key = bytes + s->key;
@@ -54,13 +40,11 @@ bool index_has_twins(struct index *ix, const char *bytes, unsigned n)
 			len = text_unescape(ix->text.p, key, len);
 			key = ix->text.p;
 		}
-		uint64_t hash = key_hash(seed, key, len);
-		uint64_t mine = turn << 32 | (hash >> 48) << 16, slot;
-		uint64_t i = hash & mask;
-		for (; slot = seen[i], __builtin_expect(slot >> 32 == turn, 0); i = (i + 1) & mask)
-			if ((slot ^ mine) >> 16 == 0 && key_is(&ix->slices[slot & 0xFFFF], bytes, key, len))
+		uint32_t i = (uint32_t)(key_hash(secret, key, len) >> 32) >> ix->shift;
+		for (; __builtin_expect(seen[i] >= turn, 0); i = (i + 1) & mask)
+			if (slice_key_is(&m, &ix->slices[seen[i] - turn], key, len))
 				return true;
-		seen[i] = mine | k;
+		seen[i] = turn + k;
 	}
 	return false;
 }
