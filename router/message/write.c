@@ -65,7 +65,7 @@ int stamp_set_add(struct stamp_set *set, const char *key, size_t len)
 }
 
 /* 1 + the stamp for this field, or 0. */
-static unsigned stamp_of(const struct stamp_set *set, const struct message *m, const struct slice *s)
+static inline unsigned stamp_of(const struct stamp_set *set, const struct message *m, const struct slice *s)
 {
 	if (__builtin_expect(s->escaped & SLICE_KEY_ESCAPED, 0)) {
 		for (unsigned i = 0; i < set->n; i++)
@@ -73,48 +73,65 @@ static unsigned stamp_of(const struct stamp_set *set, const struct message *m, c
 				return i + 1;
 		return 0;
 	}
-	return set_find(set, m->bytes + s->key, s->klen);
+	const char *key = m->bytes + s->key;
+	if (set->first[hash_of(key, s->klen)] == 0)
+		return 0;
+	return set_find(set, key, s->klen);
 }
 
-static void one_line(char *p, char *end)
+static void blank_out(char *p, char *end, char c)
 {
-	for (; p < end; p++)
-		if (*p == '\n' || *p == '\r')
-			*p = ' ';
+	while ((p = memchr(p, c, (size_t)(end - p))))
+		*p++ = ' ';
+}
+
+static inline char *put(char *o, const char *p, size_t n)
+{
+	memcpy(o, p, n);
+	return o + n;
 }
 
 void message_stamp(struct buf *out, const struct message *m, const struct stamp_set *set, const struct stamp *stamps)
 {
 	uint64_t done[STAMPS_MAX / 64] = { 0 };
 	const char *from = m->bytes; /* copied up to here */
-	size_t begin = out->len, last = 1; /* the end of the last field, or of the opening brace */
+	size_t last = 1;             /* the end of the last field, or of the opening brace */
+	size_t most = m->len;
 
-	buf_reserve(out, m->len);
+	for (unsigned k = 0; k < set->n; k++)
+		most += stamps[k].p ? set->keys[k].written + stamps[k].n + 1 : 0;
+	buf_reserve(out, most);
+	char *begin = out->p + out->len, *o = begin;
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct slice *s = &m->slices[i];
 		unsigned k = stamp_of(set, m, s);
-		last = (size_t)s->value + s->vlen;
 		if (k-- == 0)
 			continue;
 		done[k / 64] |= (uint64_t)1 << (k % 64);
 		if (!stamps[k].p || stamps[k].keep)
 			continue;
-		buf_add(out, from, (size_t)(m->bytes + s->value - from));
-		buf_add(out, stamps[k].p, stamps[k].n);
-		from = m->bytes + last;
+		o = put(o, from, (size_t)(m->bytes + s->value - from));
+		o = put(o, stamps[k].p, stamps[k].n);
+		from = m->bytes + s->value + s->vlen;
 	}
-	buf_add(out, from, (size_t)(m->bytes + last - from));
+	if (m->n > 0)
+		last = (size_t)m->slices[m->n - 1].value + m->slices[m->n - 1].vlen;
+	o = put(o, from, (size_t)(m->bytes + last - from));
 	bool comma = m->n > 0;
 	for (unsigned k = 0; k < set->n; k++) {
 		if (!stamps[k].p || done[k / 64] >> (k % 64) & 1)
 			continue;
 		if (comma)
-			buf_addc(out, ',');
-		buf_add(out, set->keys[k].text, set->keys[k].written);
-		buf_add(out, stamps[k].p, stamps[k].n);
+			*o++ = ',';
+		o = put(o, set->keys[k].text, set->keys[k].written);
+		o = put(o, stamps[k].p, stamps[k].n);
 		comma = true;
 	}
-	buf_add(out, m->bytes + last, m->len - last);
-	if (m->lines)
-		one_line(out->p + begin, out->p + out->len);
+	o = put(o, m->bytes + last, m->len - last);
+	if (m->lines) {
+		blank_out(begin, o, '\n');
+		blank_out(begin, o, '\r');
+	}
+	*o = '\0';
+	out->len = (size_t)(o - out->p);
 }

@@ -1,7 +1,7 @@
 /* bench_message.c - what the index, look-ups and stamps cost a message, beside memcpy of the same bytes.
  *
  * The message is a full tracker report, 38 fields. Each figure is the best of several rounds of processor time,
- * single messages and an array of a hundred. `make bench`. */
+ * single messages and an array of a hundred. `make tests/bench/bench_message`, then run it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
