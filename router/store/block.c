@@ -123,9 +123,10 @@ struct chunk *block_chunk_make(struct block *b, uint32_t rendering)
 struct ref *block_ref(const struct block *b, uint32_t number, uint32_t rendering, unsigned *hint)
 {
 	/* Every message of a ticket asks for much the same buffers in the same order. */
+	unsigned first = *hint < b->nrefs ? *hint : 0;
 	for (unsigned i = 0; i < b->nrefs; i++) {
-		unsigned at = *hint + i < b->nrefs ? *hint + i : *hint + i - b->nrefs;
-		if (at < b->nrefs && b->refs[at].number == number && b->refs[at].rendering == rendering) {
+		unsigned at = first + i < b->nrefs ? first + i : first + i - b->nrefs;
+		if (b->refs[at].number == number && b->refs[at].rendering == rendering) {
 			*hint = at + 1 < b->nrefs ? at + 1 : 0;
 			return &b->refs[at];
 		}
