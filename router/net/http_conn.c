@@ -72,6 +72,8 @@ static void conn_free(struct http_conn *c)
 		buf_fini(&c->slots[i].answer);
 	free(c->slots);
 	free(c);
+	if (s->on_gone)
+		s->on_gone(s, s->arg);
 	if (--s->connected == 0 && s->draining && s->on_drained)
 		s->on_drained(s, s->arg);
 }

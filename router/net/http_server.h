@@ -87,7 +87,9 @@ struct http_service {
 	const struct http_answer *(*on_head)(struct http_conn *c, const struct http_request *r, void *arg);
 	/* A whole request, compressed bodies undone, 64 readable bytes behind the body. All of *r is good until this returns. */
 	void (*on_request)(struct http_conn *c, uint64_t request, const struct http_request *r, void *arg);
-	/* After http_service_drain: the last connection has gone. May be NULL. */
+	/* A connection has gone, with its last answer given. May be NULL. */
+	void (*on_gone)(struct http_service *s, void *arg);
+	/* After http_service_drain: the last connection has gone. The service may be freed in here, the loop not. May be NULL. */
 	void (*on_drained)(struct http_service *s, void *arg);
 	void *arg;
 	/* Kept here. */

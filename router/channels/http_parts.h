@@ -1,0 +1,77 @@
+/* http_parts.h - the inside of the HTTP channel type: http.c (listening, on the main loop), http_gate.c (connections and
+ * requests, on the workers' loops), http_door.c (which channel a request is for, and whether it may come in). */
+#ifndef SLUICE_CHANNELS_HTTP_PARTS_H
+#define SLUICE_CHANNELS_HTTP_PARTS_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "channels/channel.h"
+#include "net/addr.h"
+#include "net/http_server.h"
+
+struct options;
+
+/* ---- http_door.c ---- */
+
+enum door_auth { AUTH_NONE, AUTH_BEARER, AUTH_BASIC, AUTH_QUERY, AUTH_HEADER };
+enum { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4 };
+
+/* One channel as seen from a listening address. Texts are the plan's but for `type`, which is the door's own. */
+struct door {
+	const struct channel *channel;
+	const char *path;
+	size_t path_len;
+	unsigned methods;
+	enum door_auth auth;
+	const char *key, *secret;    /* name of the parameter or header, or the user; what must be shown */
+	bool fixed;                  /* a fixed answer */
+	int status;
+	const char *body;
+	char *type;                  /* "Content-Type: …\r\n" */
+};
+struct doors { struct door *at; unsigned n; };
+
+/* Does this channel take HTTP requests, and where? key names the address, the same however it was written. 0, or -1 and why. */
+#define HTTP_KEY_MAX (ADDR_TEXT_MAX + 8)
+bool http_channel_is(const struct channel *c);
+int http_channel_key(const struct channel *c, struct addr *a, char key[HTTP_KEY_MAX], char *why, size_t whylen);
+
+void doors_fill(struct doors *d, const struct plan *p, const char *key);
+void doors_fini(struct doors *d);
+/* The channel a request is for, or NULL and the status that says why not (404, 405). */
+const struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status);
+bool door_admits(const struct door *d, const struct http_request *r, struct buf *scratch);
+unsigned http_channel_methods(const struct channel *c);
+
+/* ---- http_gate.c ---- */
+
+struct gate;
+
+/* What the type has on one worker; lives in intake_loop.http. All but part_free is called on that worker's loop. */
+struct part {
+	struct intake_loop *loop;
+	const struct channel_host *host;
+	struct net_quota *connections, *memory;
+	struct http_loop *http;
+	struct gate *gates;          /* one for each listening address that has or had connections here */
+	struct asked *idle, *all;    /* requests under way, and their structs that are free */
+	struct buf text, scratch;
+	struct http_answer refusal;  /* what on_head answered last */
+	void (*emptied)(void *arg);  /* set by part_stop */
+	void *emptied_arg;
+};
+
+struct tls_server;
+struct part *part_new(struct intake_loop *l, const struct channel_host *h, struct net_quota *connections, struct net_quota *memory);
+void part_free(struct part *p);
+/* A connection to this address; id tells the address's present listener from earlier ones. tls: the reference is taken over. */
+void part_adopt(struct part *p, uint64_t id, const char *key, int fd, const char *peer, struct tls_server *tls);
+/* Connections of that listener end after the requests under way. */
+void part_drain(struct part *p, uint64_t id);
+/* Limits of the plan now in force. */
+void part_refresh(struct part *p);
+/* All connections end; emptied is called when the last has, maybe at once. */
+void part_stop(struct part *p, void (*emptied)(void *arg), void *arg);
+
+#endif
