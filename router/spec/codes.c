@@ -79,6 +79,12 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_BAD_SCHEMA] = { "E030", EX_CONFIG, "bad schema",
 		"What an adapter declares under `options` or `device` is not in the part of JSON Schema that is understood: type, enum, const, pattern (a POSIX extended "
 		"regular expression), minimum, maximum, minLength, maxLength, items, minItems, maxItems, uniqueItems, properties, required, default, description." },
+	[DIAG_ADAPTER] = { "E040", EX_CONFIG, "adapter can't be used",
+		"A Lua file in an adapters folder does not load, or the table it returns is not what an adapter is: its keys, their kinds, its transport. "
+		"The place is where Lua met the fault. `lua/ADAPTERS.md` says what an adapter may have." },
+	[DIAG_VECTOR] = { "E041", EX_DATAERR, "adapter's vector fails",
+		"An adapter carries examples of what it makes of a message. Here what it makes is not what it says, so it is not trusted with real ones: put "
+		"the function or the example right." },
 };
 
 const struct code *code_at(enum diag_code code)

@@ -39,6 +39,9 @@ enum diag_code {
 	DIAG_ALTERNATIVES,
 	DIAG_BAD_TEMPLATE,
 	DIAG_BAD_SCHEMA,
+	/* adapters */
+	DIAG_ADAPTER,
+	DIAG_VECTOR,
 	DIAG_CODES /* how many there are */
 };
 

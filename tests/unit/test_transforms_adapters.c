@@ -1,0 +1,223 @@
+/* Adapters' files: what they say of themselves, their vectors, and problems told with their place. */
+#include "transforms_kit.h"
+
+#include "spec/tree.h"
+
+static const struct type_info *found(struct kit *k, const char *name)
+{
+	const struct catalogue *c = adapters_catalogue(k->a);
+	return c->find(c->arg, name);
+}
+
+static void open_adapters(struct kit *k)
+{
+	const char *dirs[] = { k->dir };
+	k->a = adapters_open(dirs, 1, k->d);
+}
+
+static char *problems(struct kit *k)
+{
+	struct buf out = BUF_INIT;
+	diag_print(k->d, &out, false);
+	return buf_take(&out);
+}
+
+static void test_what_an_adapter_declares(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "toll", "return {summary = 'A toll', transport = 'http', form = 2, options = {service = {type = 'string', required = true}},\n"
+			     "device = {serial = {type = 'string'}}, defaults = {batch = {messages = 1000}},\n"
+			     "body = {open = '[', separator = ',', close = ']', type = 'application/json'},\n"
+			     "transform = function(m) return m end, request = function() end}");
+	kit_file(&k, "half", "return {transform = function(m) return m end}");
+	kit_file(&k, "fmt", "return {decode = function() end}");
+	open_adapters(&k);
+	const struct type_info *t = found(&k, "toll");
+	assert_non_null(t);
+	assert_string_equal(t->summary, "A toll");
+	assert_true(t->is_destination && !t->is_transform && !t->native && t->has_transform && t->has_request && !t->has_topic);
+	assert_int_equal(t->transport, TRANSPORT_HTTP);
+	assert_int_equal(t->form_number, 2);
+	assert_string_equal(t->body_open, "[");
+	assert_string_equal(t->body_type, "application/json");
+	assert_true(node_is(node_get(node_get(t->options_schema, "service"), "type"), "string"));
+	assert_true(node_is(node_get(node_get(t->options_schema, "service"), "required"), "true"));
+	assert_non_null(node_get(t->device_schema, "serial"));
+	assert_true(node_is(node_get(node_get(t->defaults, "batch"), "messages"), "1000"));
+	assert_true(found(&k, "half")->is_transform);
+	assert_true(found(&k, "fmt")->is_format);
+	assert_null(found(&k, "none"));
+	assert_true(found(&k, "half")->hash != found(&k, "fmt")->hash);
+	assert_int_equal(diag_errors(k.d), 0);
+	kit_close(&k);
+}
+
+static void test_own_file_hides_built_in(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "round-positions", "return {summary = 'mine', transform = function(m) return m end}");
+	open_adapters(&k);
+	assert_string_equal(found(&k, "round-positions")->summary, "mine");
+	kit_close(&k);
+}
+
+static void test_built_in_vectors_pass(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	open_adapters(&k);
+	assert_non_null(found(&k, "round-positions"));
+	if (adapters_run_vectors(k.a, NULL, k.d))
+		fail_msg("%s", problems(&k));
+	kit_close(&k);
+}
+
+static void test_broken_files_are_told_when_asked_for(void **state)
+{
+	(void)state;
+	static const struct { const char *text, *part, *place; } broken[] = {
+		{ "return {\n transform = function(m) retrun m end }", "syntax error", "bad.lua:2" },
+		{ "local x = nil\n\nreturn x.y", "attempt to index", "bad.lua:3" },
+		{ "return 5", "returns a table", "bad.lua" },
+		{ "return {tranform = function(m) return m end,\ntransform = function() end}", "did you mean \"transform\"", "bad.lua:1" },
+		{ "return {\ntransport = 'htpp'}", "expected: http, mqtt or tcp", "bad.lua:2" },
+		{ "return {transform = 5}", "transform is a number", "bad.lua:1" },
+		{ "return {summary = 'x'}", "does nothing", "bad.lua" },
+		{ "return {transport = 'http', body = {opne = '['}}", "body takes", "bad.lua:1" },
+		{ "while true do end", "too", "bad.lua:1" },
+		{ "\x1bLua bytecode", "binary chunk", "bad.lua" },
+		{ "return {transform = function() end, options = {f = print, g = function() end}}", "function cannot be written", "bad.lua" },
+	};
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		struct kit k;
+		kit_begin(&k);
+		kit_file(&k, "bad", broken[i].text);
+		open_adapters(&k);
+		unsigned n = 0;
+		const struct catalogue *c = adapters_catalogue(k.a);
+		while (c->next(c->arg, &n))
+			;
+		assert_int_equal(diag_errors(k.d), 0); /* looking around tells nothing */
+		if (found(&k, "bad"))
+			fail_msg("taken as fine: %s", broken[i].text);
+		assert_null(found(&k, "bad"));
+		assert_int_equal(diag_errors(k.d), 1);
+		char *text = problems(&k);
+		if (!strstr(text, broken[i].part) || !strstr(text, broken[i].place))
+			fail_msg("want '%s' at %s in: %s", broken[i].part, broken[i].place, text);
+		free(text);
+		kit_close(&k);
+	}
+}
+
+static void test_missing_folder(void **state)
+{
+	(void)state;
+	struct diag *d = diag_new();
+	struct adapters *a = adapters_open((const char *const[]){ "/nonexistent/lua" }, 1, d);
+	assert_non_null(a);
+	assert_int_equal(diag_errors(d), 1);
+	adapters_free(a);
+	diag_free(d);
+}
+
+static void run_vectors(const char *vectors, unsigned failures, const char *part)
+{
+	struct kit k;
+	struct buf text = BUF_INIT;
+	kit_begin(&k);
+	buf_addf(&text,
+		"local A = {}\n"
+		"function A.transform(msg, ctx)\n"
+		"  if msg.skip then return nil, msg.skip end\n"
+		"  if msg.two then return {msg, 'x', n = 2} end\n"
+		"  msg.id = ctx.id msg.factor = ctx.options.factor msg.serial = ctx.device.serial msg.who = ctx.ident\n"
+		"  return msg\n"
+		"end\n"
+		"A.vectors = {\n%s\n}\nreturn A\n", vectors);
+	kit_file(&k, "v", text.p);
+	open_adapters(&k);
+	assert_non_null(found(&k, "v"));
+	unsigned failed = 0;
+	struct step step = { .adapter = "v" };
+	k.rendering.steps = &step;
+	k.rendering.nsteps = 1;
+	failed = adapters_run_vectors(k.a, &k.plan, k.d);
+	char *told = problems(&k);
+	if (failed != failures || (part && !strstr(told, part)))
+		fail_msg("%u failed, want %u with '%s': %s", failed, failures, part ? part : "", told);
+	assert_int_equal(diag_errors(k.d), failures);
+	if (failures)
+		assert_int_equal(diag_exit(k.d), 65);
+	free(told);
+	buf_fini(&text);
+	kit_close(&k);
+}
+
+static void test_vectors(void **state)
+{
+	(void)state;
+	run_vectors("{'all', transform = {ident = 'd', b = 1}, options = {factor = 2.5}, device = {serial = 'S'}, id = '77',"
+		    "want = {ident = 'd', b = 1, id = '77', factor = 2.5, serial = 'S', who = 'd'}}", 0, NULL);
+	run_vectors("{'bytes', transform = '{\"b\":1.00}', ident = 'z', want = '{\"b\":1.00,\"id\":\"1\",\"who\":\"z\"}'}", 0, NULL);
+	run_vectors("{'skip', transform = {skip = 'why'}, skipped = 'why'}", 0, NULL);
+	run_vectors("{'rows', transform = {two = true}, want = {{two = true}, 'x', n = 2}}", 0, NULL);
+	run_vectors("{'steps', steps = {{'one', transform = {skip = 'a'}, skipped = 'a'}, {'two', transform = {skip = 'b'}, skipped = 'c'}}}", 1, "\"two\"");
+	run_vectors("\n{\"wrong\", transform = '{\"a\":1}', want = {a = 2, id = '1', who = ''}}", 1, "want {\"a\":2,\"id\":\"1\",\"who\":\"\"}, got {\"a\":1,\"id\":\"1\",\"who\":\"\"}");
+	run_vectors("\n{\"wrong\", transform = {}, want = 'x'}", 1, "v.lua:10");
+	run_vectors("{'skip', transform = {skip = 'why'}, skipped = 'else'}", 1, "got skipped why");
+	run_vectors("{'two', transform = {two = true}, want = {two = true}}", 1, "got");
+	run_vectors("{'err', transform = {skip = {}}, error = 'without a reason'}", 0, NULL);
+	run_vectors("{'none', want = 'x'}", 1, "nothing to do");
+	run_vectors("{'both', transform = {}, want = 'x', skipped = 'y'}", 1, "exactly one of");
+	run_vectors("{'neither', transform = {}}", 1, "exactly one of");
+	run_vectors("{'typo', tranform = {}}", 1, "unknown key tranform");
+	run_vectors("{'bad', transform = '[1]', want = 'x'}", 1, "its message");
+	run_vectors("5", 1, "expected");
+}
+
+static void test_vectors_of_unused_adapters_are_not_run(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "bad", "return {transform = function(m) return m end, vectors = {{'x', transform = {}, want = 'y'}}}");
+	open_adapters(&k);
+	assert_int_equal(adapters_run_vectors(k.a, &k.plan, k.d), 0);
+	assert_int_equal(adapters_run_vectors(k.a, NULL, k.d), 1);
+	kit_close(&k);
+}
+
+static void test_state_for_an_adapter_without_transform(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "only", "return {decode = function() end}");
+	open_adapters(&k);
+	k.steps[0] = (struct step){ .adapter = "only" };
+	k.rendering.nsteps = 1;
+	assert_null(scripts_new(k.a, &k.plan, k.why, sizeof(k.why)));
+	assert_non_null(strstr(k.why, "no function transform"));
+	kit_close(&k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_an_adapter_declares),
+		cmocka_unit_test(test_own_file_hides_built_in),
+		cmocka_unit_test(test_built_in_vectors_pass),
+		cmocka_unit_test(test_broken_files_are_told_when_asked_for),
+		cmocka_unit_test(test_missing_folder),
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
+		cmocka_unit_test(test_state_for_an_adapter_without_transform),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

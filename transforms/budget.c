@@ -1,0 +1,317 @@
+/* budget.c - the three bounds of a call: steps, time, memory.
+ *
+ * Time is that of the clock on the wall, less what the machine took away: when more passes between two looks than a hundred
+ * instructions can explain, the thread was perhaps not running at all, and from then on the call is measured by the thread's
+ * CPU clock (slower to read, and exact). A busy machine so never makes a dead letter of a good message. */
+#include "transforms/vm.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "transforms/msg.h"
+#include "transforms/script.h"
+
+/* About what Lua does in a microsecond, so that steps, which are the same on every machine, and time say nearly the same. */
+#define STEPS_PER_US 250
+/* A script that turns one message into another needs a few copies of it: room for 16 of the largest. */
+#define HEAP_MESSAGES 16
+#define HEAP_LEAST ((size_t)16 << 20)
+#define BLOCK_LEAST ((size_t)256 << 10)
+/* Fresh memory costs about this many bytes a step. */
+#define BYTES_PER_STEP 64
+#define LOOK_BYTES ((size_t)64 << 10)
+/* For the words that tell of the end, when the heap is full. */
+#define HEAP_RESERVE ((size_t)256 << 10)
+/* A look may cost at most this part of the time without being doubted. */
+#define DOUBT 16
+#define FRAMES_TOLD 8
+
+static const char spent_mark; /* its address is the error that is raised */
+
+struct vm_limits vm_limits_of(uint64_t limit_message, int64_t limit_script_us)
+{
+	size_t block = limit_message < BLOCK_LEAST ? BLOCK_LEAST : (size_t)limit_message;
+	size_t heap = block > SIZE_MAX / HEAP_MESSAGES ? SIZE_MAX : block * HEAP_MESSAGES;
+
+	return (struct vm_limits){
+		.block = block,
+		.heap = heap < HEAP_LEAST ? HEAP_LEAST : heap,
+		.time_us = limit_script_us,
+		.steps = limit_script_us * STEPS_PER_US,
+	};
+}
+
+static int64_t clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void on_count(lua_State *L, lua_Debug *ar);
+
+void vm_spend(struct vm *vm, enum spent what)
+{
+	if (vm->spent)
+		return;
+	vm->spent = what;
+	/* From here on every instruction ends the call. lua_sethook may be called from anywhere, allocators included. */
+	lua_sethook(vm->L, on_count, LUA_MASKCOUNT, 1);
+}
+
+static void look(struct vm *vm)
+{
+	int64_t most = vm->limits.time_us * 1000 / DOUBT;
+	int64_t now = clock_ns(vm->by_cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC);
+	int64_t took = now - vm->seen_ns;
+
+	vm->unseen = 0;
+	if (took > most && !vm->by_cpu) {
+		took = most;
+		vm->by_cpu = true;
+		now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	}
+	vm->seen_ns = now;
+	vm->time_ns -= took;
+	if (vm->time_ns < 0)
+		vm_spend(vm, SPENT_TIME);
+}
+
+RAISES static void raise_spent(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)&spent_mark);
+	lua_error(L);
+}
+
+RAISES void vm_check(lua_State *L)
+{
+	if (vm_of(L)->spent)
+		raise_spent(L);
+}
+
+RAISES void vm_charge(lua_State *L, int64_t steps)
+{
+	struct vm *vm = vm_of(L);
+
+	if (!vm->spent) {
+		vm->steps -= steps;
+		if (vm->steps < 0)
+			vm_spend(vm, SPENT_STEPS);
+		look(vm);
+	}
+	if (vm->spent)
+		raise_spent(L);
+}
+
+RAISES void vm_charge_bytes(lua_State *L, size_t n)
+{
+	struct vm *vm = vm_of(L);
+
+	vm->steps -= (int64_t)(n / BYTES_PER_STEP);
+	if ((vm->unseen += n) > LOOK_BYTES)
+		vm_charge(L, 0);
+}
+
+RAISES void vm_hold(lua_State *L, size_t n)
+{
+	struct vm *vm = vm_of(L);
+
+	vm->held += n;
+	if (vm->held > vm->limits.heap) {
+		vm_spend(vm, SPENT_MEMORY);
+		raise_spent(L);
+	}
+	vm_charge_bytes(L, n);
+}
+
+RAISES static void on_count(lua_State *L, lua_Debug *ar)
+{
+	(void)ar;
+	vm_charge(L, HOOK_STEPS);
+}
+
+static void *vm_alloc(void *ud, void *p, size_t old, size_t size)
+{
+	struct vm *vm = ud;
+
+	if (!p)
+		old = 0; /* it says what kind of object is wanted */
+	if (size == 0) {
+		vm->heap -= old;
+		free(p);
+		return NULL;
+	}
+	if (size > old) {
+		size_t more = size - old, reserve = vm->spent ? HEAP_RESERVE : 0;
+		if (size > vm->limits.block) {
+			if (vm->L)
+				vm_spend(vm, SPENT_MEMORY); /* no collection will help */
+			return NULL;
+		}
+		/* Lua collects and asks once more before it gives up. */
+		if (vm->heap + more > vm->limits.heap + reserve)
+			return NULL;
+		vm->steps -= (int64_t)(more / BYTES_PER_STEP);
+		if (vm->L && !vm->spent) {
+			if ((vm->unseen += more) > LOOK_BYTES)
+				look(vm);
+			if (vm->steps < 0)
+				vm_spend(vm, SPENT_STEPS);
+		}
+	}
+	void *q = realloc(p, size);
+	if (!q)
+		return size <= old ? p : NULL;
+	vm->heap += size - old;
+	return q;
+}
+
+static int panic(lua_State *L)
+{
+	/* Everything that may raise runs inside vm_run, so this is a bug in transforms/. */
+	const char *s = lua_tostring(L, -1);
+	fprintf(stderr, "sluice: unprotected Lua error: %s\n", s ? s : "?");
+	return 0; /* Lua aborts */
+}
+
+static int open_state(lua_State *L)
+{
+	sandbox_open(L);
+	msg_open(L);
+	ctx_open(L);
+	return 0;
+}
+
+struct vm *vm_new(const struct vm_limits *limits)
+{
+	struct vm *vm = xcalloc(1, sizeof(*vm));
+	struct buf why = BUF_INIT;
+
+	vm->limits = *limits;
+	vm->steps = INT64_MAX;
+	index_init(&vm->index);
+	vm->L = lua_newstate(vm_alloc, vm);
+	if (!vm->L) {
+		vm_free(vm);
+		return NULL;
+	}
+	*(struct vm **)lua_getextraspace(vm->L) = vm;
+	lua_atpanic(vm->L, panic);
+	lua_sethook(vm->L, on_count, LUA_MASKCOUNT, HOOK_STEPS);
+	int failed = vm_run(vm, open_state, NULL, 1000, &why);
+	buf_fini(&why);
+	if (failed) {
+		vm_free(vm);
+		return NULL;
+	}
+	return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	if (vm->L)
+		lua_close(vm->L);
+	msg_close(vm);
+	buf_fini(&vm->scratch);
+	buf_fini(&vm->sorted);
+	buf_fini(&vm->text);
+	free(vm->entries);
+	index_fini(&vm->index);
+	free(vm);
+}
+
+/* ---- what is told of an error --------------------------------------------------------------------------------------- */
+
+RAISES static void add_place(lua_State *L, luaL_Buffer *b, const lua_Debug *ar)
+{
+	lua_pushfstring(L, "\n  %s:%d: in %s", ar->short_src, ar->currentline,
+		*ar->what == 'm' ? "the file itself" : ar->name ? ar->name : "a function");
+	luaL_addvalue(b);
+}
+
+/* The error with the functions it came through. Called with the budget perhaps spent, and perhaps from inside the hook: so it calls
+ * nothing of the script's. */
+static int tell(lua_State *L)
+{
+	static const char *const words[] = {
+		[SPENT_STEPS] = "too many instructions",
+		[SPENT_TIME] = "too much time",
+		[SPENT_MEMORY] = "too much memory",
+	};
+	struct vm *vm = vm_of(L);
+	lua_Debug ar;
+	luaL_Buffer b;
+	int frames = 0;
+
+	lua_settop(L, 1);
+	if (lua_touserdata(L, 1) == &spent_mark) {
+		const char *where = "";
+		for (int level = 0; lua_getstack(L, level, &ar); level++) {
+			lua_getinfo(L, "Sl", &ar);
+			if (ar.currentline > 0) {
+				where = lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+				break;
+			}
+		}
+		lua_pushfstring(L, "%s%s", where, words[vm->spent]);
+	} else if (lua_type(L, 1) == LUA_TSTRING || lua_type(L, 1) == LUA_TNUMBER) {
+		lua_pushvalue(L, 1);
+		lua_tostring(L, -1);
+	} else if (lua_type(L, 1) == LUA_TTABLE && !lua_getmetatable(L, 1) && lua_getfield(L, 1, "message") == LUA_TSTRING) {
+		/* error{message=…}: what it says */
+	} else {
+		lua_pushfstring(L, "an error that is a %s", luaL_typename(L, 1));
+	}
+	lua_replace(L, 1);
+	lua_settop(L, 1);
+	luaL_buffinit(L, &b);
+	lua_pushvalue(L, 1);
+	luaL_addvalue(&b);
+	for (int level = 0; frames < FRAMES_TOLD && lua_getstack(L, level, &ar); level++) {
+		lua_getinfo(L, "Snl", &ar);
+		if (ar.currentline <= 0)
+			continue;
+		add_place(L, &b, &ar);
+		frames++;
+	}
+	luaL_pushresult(&b);
+	return 1;
+}
+
+int vm_run(struct vm *vm, lua_CFunction fn, void *arg, unsigned patience, struct buf *why)
+{
+	lua_State *L = vm->L;
+
+	if (vm->spent) {
+		vm->spent = SPENT_NOTHING;
+		lua_sethook(L, on_count, LUA_MASKCOUNT, HOOK_STEPS);
+	}
+	vm->steps = vm->limits.steps * patience;
+	vm->time_ns = vm->limits.time_us * 1000 * patience;
+	vm->by_cpu = false;
+	vm->unseen = 0;
+	vm->held = 0;
+	vm->seen_ns = clock_ns(CLOCK_MONOTONIC);
+	lua_pushcfunction(L, tell);
+	lua_pushcfunction(L, fn);
+	lua_pushlightuserdata(L, arg);
+	int status = lua_pcall(L, 1, 0, 1);
+	if (status == LUA_OK && !vm->spent) {
+		lua_settop(L, 0);
+		return 0;
+	}
+	if (status == LUA_ERRMEM)
+		vm_spend(vm, SPENT_MEMORY);
+	buf_clear(why);
+	const char *s = status == LUA_OK ? NULL : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+	buf_adds(why, status == LUA_ERRMEM ? "too much memory" : s ? s : "a budget was spent");
+	lua_settop(L, 0);
+	/* What one call left behind is not for the next to clear away in its own time. Finalizers do not exist, so this runs no script. */
+	if (vm->spent == SPENT_MEMORY)
+		lua_gc(L, LUA_GCCOLLECT);
+	return -1;
+}

@@ -1,0 +1,175 @@
+/* describe.c - what an adapter's table says of it: the one list of its keys. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "spec/diag.h"
+#include "spec/nearest.h"
+#include "spec/tree.h"
+#include "transforms/adapters.h"
+#include "transforms/convert.h"
+
+static const struct { const char *name; int kind; const char *words; } keys[] = {
+	{ "summary", LUA_TSTRING, "a line of text" },
+	{ "transport", LUA_TSTRING, "\"http\", \"mqtt\" or \"tcp\"" },
+	{ "connection", LUA_TSTRING, "\"stream\" or \"device\"" },
+	{ "form", LUA_TNUMBER, "a number that rises when the form of what is buffered changes" },
+	{ "options", LUA_TTABLE, "a table of options" },
+	{ "device", LUA_TTABLE, "a table of per-device data" },
+	{ "state", LUA_TTABLE, "a table of kinds" },
+	{ "defaults", LUA_TTABLE, "a table of stream keys" },
+	{ "body", LUA_TTABLE, "a table with open, separator, close, type" },
+	{ "vectors", LUA_TTABLE, "a list of vectors" },
+	{ "transform", LUA_TFUNCTION, "a function (msg, ctx)" },
+	{ "decode", LUA_TFUNCTION, "a function (bytes, ctx)" },
+	{ "request", LUA_TFUNCTION, "a function (batch, ctx)" },
+	{ "topic", LUA_TFUNCTION, "a function (msg, ctx)" },
+	{ "hello", LUA_TFUNCTION, "a function (ctx)" },
+	{ "reply", LUA_TFUNCTION, "a function (bytes, ctx)" },
+	{ "verdict", LUA_TFUNCTION, "a function (answer, batch, ctx)" },
+	{ "credentials", LUA_TFUNCTION, "a function (ctx)" },
+	{ "token", LUA_TFUNCTION, "a function (answer, ctx)" },
+};
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+struct reading { lua_State *L; struct adapters *a; struct adapter *ad; struct diag *d; bool *broken; };
+
+static struct problem *fault(struct reading *r, const char *near, const char *fmt, const char *a, const char *b)
+{
+	struct mark at = adapter_mark(r->ad, near ? adapter_line(r->ad, near) : 0);
+
+	*r->broken = true;
+	return diag_add(r->d, DIAG_ADAPTER, &at, fmt, r->ad->name, a, b);
+}
+
+/* Every key is known and of its kind. */
+RAISES static void check_keys(struct reading *r, int table)
+{
+	lua_State *L = r->L;
+
+	lua_pushnil(L);
+	while (lua_next(L, table)) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+		size_t k = 0;
+		while (key && k < KEYS && strcmp(keys[k].name, key) != 0)
+			k++;
+		if (!key) {
+			fault(r, NULL, "adapter %s: the table it returns has a key that is a %s%s", luaL_typename(L, -2), "");
+		} else if (k == KEYS) {
+			struct nearest near;
+			nearest_begin(&near, key);
+			for (k = 0; k < KEYS; k++)
+				nearest_try(&near, keys[k].name);
+			problem_near(fault(r, key, "adapter %s: unknown key %s%s", diag_quote(r->d, key, strlen(key)), ""), nearest_found(&near));
+		} else if (lua_type(L, -1) != keys[k].kind) {
+			problem_note(fault(r, key, "adapter %s: %s is a %s", key, luaL_typename(L, -1)), "expected: %s", keys[k].words);
+		}
+		lua_pop(L, 1);
+	}
+}
+
+/* A text of the table at i, in the arena; NULL when it is not there. */
+RAISES static const char *text_of(struct reading *r, int i, const char *key)
+{
+	const char *s = NULL;
+
+	lua_pushstring(r->L, key);
+	if (lua_rawget(r->L, i) == LUA_TSTRING)
+		s = arena_strdup(r->a->arena, lua_tostring(r->L, -1));
+	lua_pop(r->L, 1);
+	return s;
+}
+
+RAISES static bool has(struct reading *r, int i, const char *key, int kind)
+{
+	lua_pushstring(r->L, key);
+	bool is = lua_rawget(r->L, i) == kind;
+	lua_pop(r->L, 1);
+	return is;
+}
+
+/* A table as the tree the schema checker reads; its places are in a text made of it. */
+RAISES static const struct node *tree_of(struct reading *r, int i, const char *key)
+{
+	struct buf *text = &vm_of(r->L)->text;
+	const struct node *n = NULL;
+
+	lua_pushstring(r->L, key);
+	if (lua_rawget(r->L, i) == LUA_TTABLE) {
+		buf_clear(text);
+		json_write(r->L, -1, text);
+		unsigned errors = diag_errors(r->d);
+		n = tree_read_text(r->a->arena, arena_printf(r->a->arena, "%s (%s)", r->ad->path, key), text->p, text->len, r->a->order++, r->d);
+		if (diag_errors(r->d) > errors)
+			*r->broken = true;
+	}
+	lua_pop(r->L, 1);
+	return n;
+}
+
+static bool is_one_of(const char *s, const char *a, const char *b, const char *c)
+{
+	return strcmp(s, a) == 0 || strcmp(s, b) == 0 || (c && strcmp(s, c) == 0);
+}
+
+RAISES static void read_transport(struct reading *r, int table)
+{
+	struct type_info *info = &r->ad->info;
+	const char *s = text_of(r, table, "transport");
+
+	if (!s)
+		return;
+	if (!is_one_of(s, "http", "mqtt", "tcp")) {
+		problem_note(fault(r, "transport", "adapter %s: there is no transport %s%s", diag_quote(r->d, s, strlen(s)), ""), "expected: http, mqtt or tcp");
+		return;
+	}
+	info->is_destination = true;
+	info->transport = *s == 'h' ? TRANSPORT_HTTP : *s == 'm' ? TRANSPORT_MQTT : TRANSPORT_TCP;
+}
+
+RAISES static void read_body(struct reading *r, int table)
+{
+	struct type_info *info = &r->ad->info;
+
+	lua_pushliteral(r->L, "body");
+	if (lua_rawget(r->L, table) == LUA_TTABLE) {
+		int body = lua_gettop(r->L);
+		info->body_open = text_of(r, body, "open");
+		info->body_separator = text_of(r, body, "separator");
+		info->body_close = text_of(r, body, "close");
+		info->body_type = text_of(r, body, "type");
+		lua_pushnil(r->L);
+		while (lua_next(r->L, body)) {
+			const char *key = lua_type(r->L, -2) == LUA_TSTRING ? lua_tostring(r->L, -2) : "?";
+			if (!(is_one_of(key, "open", "separator", "close") || strcmp(key, "type") == 0) || lua_type(r->L, -1) != LUA_TSTRING)
+				fault(r, "body", "adapter %s: body takes the texts open, separator, close and type, not %s (a %s)", key, luaL_typename(r->L, -1));
+			lua_pop(r->L, 1);
+		}
+	}
+	lua_pop(r->L, 1);
+}
+
+RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struct diag *d, bool *broken)
+{
+	struct reading r = { .L = L, .a = a, .ad = ad, .d = d, .broken = broken };
+	struct type_info *info = &ad->info;
+	int table = lua_gettop(L);
+
+	check_keys(&r, table);
+	const char *summary = text_of(&r, table, "summary");
+	info->summary = summary ? summary : "";
+	read_transport(&r, table);
+	read_body(&r, table);
+	info->options_schema = tree_of(&r, table, "options");
+	info->device_schema = tree_of(&r, table, "device");
+	info->defaults = tree_of(&r, table, "defaults");
+	info->has_transform = has(&r, table, "transform", LUA_TFUNCTION);
+	info->has_request = has(&r, table, "request", LUA_TFUNCTION);
+	info->has_topic = has(&r, table, "topic", LUA_TFUNCTION);
+	info->has_state = has(&r, table, "state", LUA_TTABLE);
+	info->is_format = has(&r, table, "decode", LUA_TFUNCTION);
+	info->is_transform = info->has_transform && !info->is_destination;
+	lua_pushliteral(L, "form");
+	info->form_number = lua_rawget(L, table) == LUA_TNUMBER ? (unsigned)lua_tointeger(L, -1) : 1;
+	if (!info->is_destination && !info->is_transform && !info->is_format && !*broken)
+		fault(&r, NULL, "adapter %s does nothing: it has neither transport nor transform nor decode%s%s", "", "");
+}

@@ -1,0 +1,210 @@
+/* host.c - a worker's Lua state, and the way of a message through a rendering. */
+#include "transforms/host.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "message/message.h"
+#include "plan/fields.h"
+#include "plan/plan.h"
+#include "transforms/adapters.h"
+#include "transforms/script.h"
+
+#pragma weak options_json
+#pragma weak fields_apply
+
+struct scripts {
+	struct vm *vm;
+	struct map tables;         /* adapter's name -> its reference + 1 */
+	unsigned nrenderings;
+	struct chain { unsigned n; struct program *steps; } *chains; /* by rendering->ix */
+	struct index index;        /* of what a step made */
+	struct rows rows[2];       /* of all steps but the last */
+	struct buf fields, why;
+};
+
+static const char *first_stream(const struct plan *p, const struct rendering *r)
+{
+	for (unsigned i = 0; i < p->nstreams; i++)
+		if (p->streams[i].rendering == r)
+			return p->streams[i].name;
+	return "";
+}
+
+static int table_of(struct scripts *s, struct adapters *a, const char *name, int *ref)
+{
+	intptr_t had = (intptr_t)map_gets(&s->tables, name);
+
+	if (had) {
+		*ref = (int)(had - 1);
+		return 0;
+	}
+	const struct adapter *file = adapter_find(a, name);
+	if (!file) {
+		buf_addf(&s->why, "there is no adapter %s", name);
+		return -1;
+	}
+	if (script_load(s->vm, file->path, file->text, file->len, ref, &s->why) < 0)
+		return -1;
+	map_put(&s->tables, name, strlen(name), (void *)(intptr_t)(*ref + 1));
+	return 0;
+}
+
+static int make_chain(struct scripts *s, struct adapters *a, const struct plan *p, const struct rendering *r)
+{
+	struct chain *c = &s->chains[r->ix];
+
+	c->steps = xcalloc(r->nsteps ? r->nsteps : 1, sizeof(*c->steps));
+	for (; c->n < r->nsteps; c->n++) {
+		const struct step *step = &r->steps[c->n];
+		int table;
+		if (table_of(s, a, step->adapter, &table) < 0)
+			return -1;
+		if (program_init(&c->steps[c->n], s->vm, table, step->adapter, step->options ? options_json(step->options) : NULL,
+			    first_stream(p, r), &s->why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+struct scripts *scripts_new(struct adapters *a, const struct plan *p, char *why, size_t whylen)
+{
+	struct scripts *s = xcalloc(1, sizeof(*s));
+	struct vm_limits limits = vm_limits_of(p->settings.limit_message, p->settings.limit_script_us);
+
+	map_init(&s->tables);
+	index_init(&s->index);
+	rows_init(&s->rows[0]);
+	rows_init(&s->rows[1]);
+	s->vm = vm_new(&limits);
+	s->nrenderings = p->nrenderings;
+	s->chains = xcalloc(p->nrenderings ? p->nrenderings : 1, sizeof(*s->chains));
+	bool ok = s->vm != NULL;
+	if (!ok)
+		buf_adds(&s->why, "no memory for a Lua state");
+	for (unsigned i = 0; ok && i < p->nrenderings; i++)
+		ok = make_chain(s, a, p, &p->renderings[i]) == 0;
+	if (ok)
+		return s;
+	snprintf(why, whylen, "%s", s->why.p);
+	scripts_free(s);
+	return NULL;
+}
+
+void scripts_free(struct scripts *s)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->nrenderings; i++)
+		free(s->chains[i].steps);
+	free(s->chains);
+	vm_free(s->vm);
+	map_fini(&s->tables);
+	index_fini(&s->index);
+	rows_fini(&s->rows[0]);
+	rows_fini(&s->rows[1]);
+	buf_fini(&s->fields);
+	buf_fini(&s->why);
+	free(s);
+}
+
+/* Bytes made by a step as a message for the next. */
+static bool read_row(struct scripts *s, const char *maker, const char *p, size_t n, struct message *m)
+{
+	const char *stop;
+	enum json_fault fault = message_index(&s->index, p, p + n, m, &stop);
+
+	if (fault == JSON_OK && stop == p + n)
+		return true;
+	buf_clear(&s->why);
+	buf_addf(&s->why, "what %s made is no message that the next step could read: %s at byte %zu", maker,
+		fault == JSON_OK ? "more text" : json_fault_text(fault), (size_t)(stop - p) + 1);
+	return false;
+}
+
+/* All rows of `in` through one step. Rows that are skipped are left out. */
+static enum render_result run_rows(struct scripts *s, struct program *step, const char *maker, const struct rows *in, const struct call *c,
+                                   struct rows *out)
+{
+	enum render_result last = RENDER_SKIPPED;
+	char suffix[16] = "";
+
+	for (unsigned i = 0; i < in->n; i++) {
+		size_t from = i ? in->ends[i - 1] : 0;
+		struct message m;
+		if (!read_row(s, maker, in->bytes.p + from, in->ends[i] - from, &m))
+			return RENDER_FAILED;
+		if (in->n > 1)
+			snprintf(suffix, sizeof(suffix), "-%u", i + 1);
+		last = program_run(step, &m, c, suffix, 1, out, &s->why);
+		if (last == RENDER_FAILED)
+			return last;
+	}
+	return out->n ? RENDER_OK : RENDER_SKIPPED;
+}
+
+static void clear(struct rows *r)
+{
+	r->n = 0;
+	buf_clear(&r->bytes);
+	buf_reserve(&r->bytes, MESSAGE_PAD);
+}
+
+enum render_result scripts_render(struct scripts *s, const struct rendering *r, const struct message *m, const struct call *c,
+                                  struct rows *out, char *why, size_t whylen)
+{
+	assert(r->ix < s->nrenderings);
+	const struct chain *chain = &s->chains[r->ix];
+	enum render_result result = RENDER_OK;
+	struct message chosen;
+
+	clear(out);
+	if (r->fields) {
+		struct buf *to = chain->n ? &s->fields : &out->bytes;
+		buf_clear(to);
+		fields_apply(r->fields, m, to);
+		buf_reserve(to, MESSAGE_PAD);
+		if (chain->n && !read_row(s, "fields", to->p, to->len, &chosen)) {
+			snprintf(why, whylen, "%s", s->why.p);
+			return RENDER_FAILED;
+		}
+		m = &chosen;
+	} else if (!chain->n) {
+		buf_add(&out->bytes, m->bytes, m->len);
+	}
+	if (!chain->n) {
+		rows_end(out);
+		return RENDER_OK;
+	}
+	for (unsigned i = 0; i < chain->n && result == RENDER_OK; i++) {
+		struct rows *to = i + 1 == chain->n ? out : &s->rows[i & 1];
+		clear(to);
+		if (i == 0)
+			result = program_run(&chain->steps[0], m, c, "", 1, to, &s->why);
+		else
+			result = run_rows(s, &chain->steps[i], chain->steps[i - 1].name, &s->rows[(i - 1) & 1], c, to);
+		buf_reserve(&to->bytes, MESSAGE_PAD);
+	}
+	if (result != RENDER_OK) {
+		clear(out);
+		snprintf(why, whylen, "%s", s->why.p);
+	}
+	return result;
+}
+
+void scripts_counts(const struct scripts *s, const struct rendering *r, struct script_counts *out)
+{
+	const struct chain *chain = &s->chains[r->ix];
+
+	*out = (struct script_counts){ .calls = 0 };
+	for (unsigned i = 0; i < chain->n; i++) {
+		const struct script_counts *c = &chain->steps[i].counts;
+		out->calls += c->calls;
+		out->errors += c->errors;
+		out->exhausted += c->exhausted;
+		out->suspended += c->suspended;
+		out->us += c->us;
+	}
+}

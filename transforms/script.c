@@ -1,0 +1,159 @@
+/* script.c - loading an adapter's file, and calling its transform.
+ *
+ * Everything between the two vm_run's walls may raise; nothing outside of them touches the Lua state. */
+#include "transforms/script.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "transforms/convert.h"
+#include "transforms/msg.h"
+
+/* Reading a file may take longer than a message: tables are built, functions made. */
+#define LOAD_PATIENCE 10
+/* So many spent budgets in a row, and the adapter is not called for this rendering but for one trial a second. */
+#define EXHAUSTED_MAX 5
+#define TRIAL_US 1000000
+
+struct load { const char *path, *text; size_t len; int ref; };
+
+static int load(lua_State *L)
+{
+	struct load *l = lua_touserdata(L, 1);
+
+	lua_pushfstring(L, "@%s", l->path);
+	if (luaL_loadbufferx(L, l->text, l->len, lua_tostring(L, -1), "t") != LUA_OK)
+		return lua_error(L);
+	sandbox_env(L);
+	lua_setupvalue(L, -2, 1);
+	lua_call(L, 0, 1);
+	if (!lua_istable(L, -1))
+		return luaL_error(L, "%s: an adapter returns a table, this file a %s", l->path, luaL_typename(L, -1));
+	l->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+int script_load(struct vm *vm, const char *path, const char *text, size_t len, int *ref, struct buf *why)
+{
+	struct load l = { .path = path, .text = text, .len = len };
+
+	vm->loading = true;
+	int failed = vm_run(vm, load, &l, LOAD_PATIENCE, why);
+	vm->loading = false;
+	if (!failed)
+		*ref = l.ref;
+	return failed;
+}
+
+void script_unload(struct vm *vm, int ref)
+{
+	luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
+}
+
+struct making { struct program *p; int table; const char *options, *stream; };
+
+static int make(lua_State *L)
+{
+	struct making *k = lua_touserdata(L, 1);
+	const char *why;
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, k->table);
+	lua_pushliteral(L, "transform");
+	if (lua_rawget(L, -2) != LUA_TFUNCTION)
+		return luaL_error(L, "adapter %s has no function transform", k->p->name);
+	k->p->transform = luaL_ref(L, LUA_REGISTRYINDEX);
+	if (json_push_text(L, k->options, strlen(k->options), &why) < 0)
+		return luaL_error(L, "options of %s: %s", k->p->name, why);
+	ctx_push(L, k->stream);
+	k->p->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+int program_init(struct program *p, struct vm *vm, int table, const char *name, const char *options_json, const char *stream, struct buf *why)
+{
+	struct making k = { .p = p, .table = table, .options = options_json ? options_json : "{}", .stream = stream };
+
+	*p = (struct program){ .vm = vm, .name = name, .transform = LUA_NOREF, .ctx = LUA_NOREF };
+	return vm_run(vm, make, &k, LOAD_PATIENCE, why);
+}
+
+void program_fini(struct program *p)
+{
+	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->transform);
+	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->ctx);
+}
+
+struct job {
+	struct program *p;
+	const struct message *m;
+	const struct call *c;
+	const char *suffix;
+	struct rows *out;
+	struct buf *why;
+	enum render_result result;
+};
+
+static int work(lua_State *L)
+{
+	struct job *j = lua_touserdata(L, 1);
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->transform);
+	msg_push(L, j->m);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->ctx);
+	ctx_call(L, -1, j->c, j->suffix);
+	lua_pushvalue(L, -1);
+	lua_insert(L, 2); /* kept, to be told of the end */
+	lua_call(L, 2, 2);
+	j->result = result_take(L, 3, j->out, j->why);
+	ctx_call(L, 2, NULL, NULL);
+	return 0;
+}
+
+static void suspend(struct program *p, const struct call *c, int64_t now)
+{
+	if (++p->exhausted_in_row < EXHAUSTED_MAX)
+		return;
+	if (p->exhausted_in_row == EXHAUSTED_MAX)
+		log_error(p->name, "suspended", "stream=%s exhausted=%d hint=%s", log_quote(c->stream), EXHAUSTED_MAX,
+			log_quote("its messages become dead letters; put the adapter right and reload"));
+	p->trial_us = now + TRIAL_US;
+}
+
+enum render_result program_run(struct program *p, const struct message *m, const struct call *c, const char *suffix, unsigned patience,
+                               struct rows *out, struct buf *why)
+{
+	struct job j = { .p = p, .m = m, .c = c, .suffix = suffix, .out = out, .why = why };
+	size_t bytes = out->bytes.len;
+	unsigned rows = out->n;
+	int64_t begin = clock_mono_us();
+
+	if (p->exhausted_in_row >= EXHAUSTED_MAX && begin < p->trial_us) {
+		p->counts.suspended++;
+		buf_clear(why);
+		buf_addf(why, "adapter %s is suspended: it spent its budget %u times in a row", p->name, p->exhausted_in_row);
+		return RENDER_FAILED;
+	}
+	p->counts.calls++;
+	int failed = vm_run(p->vm, work, &j, patience, why);
+	msg_end(p->vm);
+	int64_t end = clock_mono_us();
+	p->counts.us += end - begin;
+	if (!failed) {
+		if (p->exhausted_in_row >= EXHAUSTED_MAX)
+			log_info(p->name, "resumed", "stream=%s", log_quote(c->stream));
+		p->exhausted_in_row = 0;
+		return j.result;
+	}
+	out->n = rows;
+	out->bytes.len = bytes;
+	p->counts.errors++;
+	if (p->vm->spent) {
+		p->counts.exhausted++;
+		suspend(p, c, end);
+	} else {
+		p->exhausted_in_row = 0;
+	}
+	return RENDER_FAILED;
+}
