@@ -1,0 +1,362 @@
+/* lane.c - what goes next, and whether it may go now.
+ *
+ * A lane cuts from the front of its queue and never looks behind what it cannot send; the one exception is an entry whose address is
+ * held, which is left (window.c) so that it holds up nobody else. Works that were held by address do not come back into a lane: they go
+ * beside the lanes, a bounded number at a time, so that a dead address costs its lane one timeout and not one per attempt. */
+#include "senders/delivery_parts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define TAKES_PER_TURN 64u    /* spans read for one lane before the loop gets its turn */
+
+/* ---- queues -------------------------------------------------------------------------------------------------------------- */
+
+void queue_push(struct queue *q, struct item it)
+{
+	if (q->n == q->cap) {
+		unsigned cap = q->cap ? q->cap * 2 : 128;
+		struct item *v = xmalloc(cap * sizeof *v);
+		for (unsigned i = 0; i < q->n; i++)
+			v[i] = q->v[(q->head + i) & (q->cap - 1)];
+		free(q->v);
+		*q = (struct queue){ .v = v, .n = q->n, .cap = cap, .bytes = q->bytes };
+	}
+	q->v[(q->head + q->n++) & (q->cap - 1)] = it;
+	q->bytes += it.len;
+}
+
+bool queue_pop(struct queue *q, struct item *it)
+{
+	if (!q->n)
+		return false;
+	*it = q->v[q->head];
+	q->head = (q->head + 1) & (q->cap - 1);
+	q->bytes -= it->len;
+	q->n--;
+	return true;
+}
+
+/* ---- lanes ----------------------------------------------------------------------------------------------------------------- */
+
+void lanes_lay(struct delivery *d)
+{
+	d->nlanes = d->s->ordering == ORDER_STREAM || !d->s->in_flight ? 1 : d->s->in_flight;
+	d->nqueues = d->s->ordering == ORDER_DEVICE ? d->nlanes : 1;
+	d->lanes = xcalloc(d->nlanes, sizeof *d->lanes);
+	for (unsigned l = 0; l < d->nlanes; l++)
+		d->lanes[l].d = d;
+	d->turn = 0;
+}
+
+/* The window must have been relayed or be about to go: references are given up, entries stay as they are. */
+void lanes_drop(struct delivery *d)
+{
+	for (unsigned l = 0; l < d->nlanes; l++) {
+		struct lane *lane = &d->lanes[l];
+		for (struct item it; queue_pop(&lane->q, &it);)
+			window_leave(d, &it);
+		free(lane->q.v);
+		if (lane->work)
+			work_dissolve(lane->work);
+	}
+	free(d->lanes);
+	d->lanes = NULL;
+	d->nlanes = d->nqueues = 0;
+}
+
+void lane_recorded_later(struct delivery *d, struct lane *l, uint64_t number)
+{
+	(void)d;
+	if (l->nunrecorded > UNRECORDED_MAX) { /* batches beside the lane: the newest five say enough */
+		memmove(l->unrecorded, l->unrecorded + 1, UNRECORDED_MAX * sizeof l->unrecorded[0]);
+		l->nunrecorded--;
+	}
+	l->unrecorded[l->nunrecorded++] = number;
+}
+
+static bool may_repeat_more(struct delivery *d, struct lane *l)
+{
+	uint64_t recorded = buffer_recorded(d->buffer);
+	unsigned gone = 0;
+	while (gone < l->nunrecorded && l->unrecorded[gone] <= recorded)
+		gone++;
+	l->nunrecorded -= gone;
+	memmove(l->unrecorded, l->unrecorded + gone, l->nunrecorded * sizeof l->unrecorded[0]);
+	if (l->nunrecorded <= UNRECORDED_MAX)
+		return true;
+	buffer_hurry(d->buffer);
+	return false;
+}
+
+/* ---- rate -------------------------------------------------------------------------------------------------------------------- */
+
+/* A batch may go when there is a token; it then takes one for each message, on credit if need be. At most a second's worth is saved up,
+ * and batches are cut to a second's worth, so that the rate is also kept when looked at second by second. */
+static bool rate_allows(struct delivery *d)
+{
+	double rate = d->s->destination->rate;
+	if (rate <= 0)
+		return true;
+	int64_t now = clock_mono_us();
+	d->tokens = fmin(d->tokens + (double)(now - d->tokens_at) / 1e6 * rate, fmax(rate, 1));
+	d->tokens_at = now;
+	if (d->tokens >= 1)
+		return true;
+	delivery_by(d, now + (int64_t)((1 - d->tokens) / rate * 1e6) + 1);
+	return false;
+}
+
+static unsigned messages_max(const struct delivery *d)
+{
+	double rate = d->s->destination->rate;
+	unsigned n = d->s->batch_messages ? d->s->batch_messages : 1;
+	return rate > 0 && n > rate ? (unsigned)fmax(rate, 1) : n;
+}
+
+/* ---- cutting ----------------------------------------------------------------------------------------------------------------- */
+
+enum fate { FATE_TAKE, FATE_NEXT, FATE_STOP };
+
+/* Dead letter at once: no destination has anything to do with it. */
+static void set_aside(struct delivery *d, struct item *it, const char *missing)
+{
+	char reason[200];
+	snprintf(reason, sizeof reason, "url or headers of destination %s need {%s}, which the message does not have",
+	         d->s->destination->name, missing);
+	window_settle(d, it, 1, OUTCOME_DEAD, &(struct death){ .reason = reason }, NULL);
+	window_unref(d, it->slot);
+}
+
+/* Where a templated entry goes: into this work, nowhere now, or into the next work. */
+static enum fate sort(struct delivery *d, struct work *w, struct queue *q, const struct item *it, const struct entry *e)
+{
+	size_t urllen;
+	const char *missing;
+	if (work_expand(d, it->slot, e, &urllen, &missing)) {
+		struct item popped;
+		queue_pop(q, &popped);
+		set_aside(d, &popped, missing);
+		return FATE_NEXT;
+	}
+	struct address *a = d->addressed ? address_find(d, d->scratch.p, urllen) : NULL;
+	bool probe = a && a->due && !a->left; /* it was waiting for this pass: its oldest messages find out */
+	if (probe && w->n && w->address != a)
+		return FATE_STOP;
+	if (a && (a->hold.on || a->left) && !(probe && d->nside < d->nlanes)) {
+		struct item popped;
+		queue_pop(q, &popped);
+		a->due &= a->left;
+		a->left = true;
+		window_leave(d, &popped);
+		return FATE_NEXT;
+	}
+	if (probe)
+		w->address = a;
+	if (w->n && (w->head.len != d->scratch.len || memcmp(w->head.p, d->scratch.p, w->head.len) != 0))
+		return FATE_STOP;
+	if (!w->n)
+		buf_add(&w->head, d->scratch.p, d->scratch.len);
+	return FATE_TAKE;
+}
+
+/* From the queue into w, as much as one batch may hold. */
+static void cut(struct delivery *d, struct work *w, struct queue *q)
+{
+	unsigned most = messages_max(d);
+	while (q->n && w->n < most) {
+		struct item it = q->v[q->head];
+		if (!bit_is(it.slot->open, it.i)) {
+			queue_pop(q, &it);
+			window_unref(d, it.slot);
+			continue;
+		}
+		if (w->n && w->bytes + it.len > d->s->batch_bytes)
+			break;
+		struct entry e;
+		chunk_entry(it.slot->span.chunk, it.i, &e);
+		if (d->templated) {
+			enum fate fate = sort(d, w, q, &it, &e);
+			if (fate == FATE_STOP)
+				break;
+			if (fate == FATE_NEXT)
+				continue;
+		}
+		queue_pop(q, &it);
+		work_add(w, &it, &e);
+	}
+}
+
+static bool is_full(struct delivery *d, const struct queue *q)
+{
+	return q->n >= messages_max(d) || q->bytes >= d->s->batch_bytes;
+}
+
+/* The window is full of what cannot go now: give some of it back. */
+static bool make_room(struct delivery *d)
+{
+	return window_is_full(d) && (window_let_go(d) || (!d->nside && addresses_unpark(d)));
+}
+
+/* A work for this lane, or NULL: nothing there, or it still lingers. */
+static struct work *next_work(struct delivery *d, struct lane *l)
+{
+	struct queue *q = d->nqueues == 1 ? &d->lanes[0].q : &l->q;
+	for (unsigned takes = 0;;) {
+		bool dry = false;
+		while (!dry && !is_full(d, q) && takes++ < TAKES_PER_TURN)
+			dry = !window_take(d);
+		if (q->n && !is_full(d, q) && d->s->batch_linger_us > 0) {
+			int64_t until = q->v[q->head].slot->taken_us + d->s->batch_linger_us;
+			if (until > clock_mono_us()) {
+				delivery_by(d, until);
+				return NULL;
+			}
+		}
+		if (q->n) {
+			struct work *w = work_new(d, l);
+			cut(d, w, q);
+			if (w->n)
+				return w;
+			work_free(w); /* all of it was left, or had been settled */
+		}
+		if (takes >= TAKES_PER_TURN) {
+			d->hungry = true;
+			return NULL;
+		}
+		if (dry && !make_room(d))
+			return NULL;
+	}
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------------------ */
+
+static bool may_send(struct delivery *d)
+{
+	return !d->ops->most || d->under_way < d->ops->most;
+}
+
+static void start(struct delivery *d, struct work *w)
+{
+	int64_t now = clock_mono_us();
+	struct range r = w->todo[w->ntodo - 1];
+	for (unsigned i = r.from; i < r.to; i++)
+		bit_set(w->items[i].slot->flying, w->items[i].i);
+	w->flying = true;
+	w->sent = now;
+	w->accepts_sent = d->accepts;
+	w->probe = d->hold.on;
+	w->plan = plan_ref(d->plan);
+	d->under_way++;
+	d->tokens -= r.to - r.from;
+	if (w->attempts)
+		stats_add(&d->stats->retried, 1);
+	if (w->probe)
+		d->hold.probing = true;
+	work_prepare(w);
+	d->ops->send(d->sender, &w->b);
+}
+
+static void take_off(struct delivery *d, struct work *w)
+{
+	w->side = true;
+	w->next = d->beside;
+	d->beside = w;
+	d->nside++;
+}
+
+void lane_landed(struct delivery *d, struct work *w)
+{
+	struct work **at = &d->beside;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	w->next = NULL;
+	d->nside--;
+}
+
+/* One batch from this lane, if it has one that may go. */
+static bool lane_run(struct delivery *d, struct lane *l)
+{
+	struct work *w = l->work;
+	if (w && w->flying)
+		return false;
+	if (!may_send(d) || !rate_allows(d))
+		return false;
+	if (w) {
+		if (w->epoch != d->epoch) {
+			work_filter(w);
+			if (!w->ntodo) {
+				l->work = NULL;
+				work_free(w);
+				return lane_run(d, l);
+			}
+		}
+		if (w->not_before > clock_mono_us()) {
+			delivery_by(d, w->not_before);
+			return false;
+		}
+	} else {
+		if (!may_repeat_more(d, l))
+			return false;
+		w = next_work(d, l);
+		if (!w)
+			return false;
+		if (w->address) {
+			w->address->due = false;
+			w->address->hold.probing = true;
+			take_off(d, w);
+		} else {
+			l->work = w;
+		}
+	}
+	start(d, w);
+	return true;
+}
+
+static void side_run(struct delivery *d)
+{
+	while (d->ready && d->nside < d->nlanes && may_send(d) && rate_allows(d)) {
+		struct work *w = d->ready;
+		if (!may_repeat_more(d, w->lane))
+			return;
+		d->ready = w->next;
+		w->next = NULL;
+		work_filter(w);
+		if (!w->ntodo) {
+			address_accepted(d, w);
+			work_free(w);
+			continue;
+		}
+		take_off(d, w);
+		start(d, w);
+	}
+}
+
+void lanes_run(struct delivery *d)
+{
+	if (d->hold.on) {
+		int64_t now = clock_mono_us();
+		if (d->hold.probing)
+			return;
+		if (d->hold.next_try > now) {
+			delivery_by(d, d->hold.next_try);
+			return;
+		}
+		for (unsigned k = 0; k < d->nlanes; k++)
+			if (lane_run(d, &d->lanes[d->turn++ % d->nlanes]))
+				return;
+		return;
+	}
+	addresses_due(d);
+	side_run(d);
+	unsigned from = d->turn++;
+	for (unsigned k = 0; k < d->nlanes; k++)
+		while (lane_run(d, &d->lanes[(from + k) % d->nlanes]) && !d->lanes[(from + k) % d->nlanes].work)
+			;
+}

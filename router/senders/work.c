@@ -1,0 +1,269 @@
+/* work.c - a cut batch: its entries, its joined body, its url and headers.
+ *
+ * Entries that lie beside each other in a chunk already have the separator between them (store.h), so a run of them is one copy; only
+ * where a destination joins otherwise are they copied one by one. Buffers belong to the work and works are used again, so that in steady
+ * flow nothing is allocated, neither per message nor per batch. */
+#include "senders/delivery_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
+struct work *work_new(struct delivery *d, struct lane *l)
+{
+	struct work *w = d->spare;
+	if (w)
+		d->spare = w->next;
+	else
+		w = xcalloc(1, sizeof *w);
+	w->d = d;
+	w->lane = l;
+	w->next = NULL;
+	w->address = NULL;
+	w->n = w->ntodo = w->attempts = 0;
+	w->bytes = 0;
+	w->flying = w->probe = w->side = false;
+	w->accepts = d->accepts;
+	w->epoch = d->epoch;
+	w->not_before = w->sent = 0;
+	buf_clear(&w->head);
+	return w;
+}
+
+void work_add(struct work *w, const struct item *it, const struct entry *e)
+{
+	if (w->n == w->cap) {
+		w->cap = w->cap ? w->cap * 2 : 64;
+		w->items = xrealloc(w->items, w->cap * sizeof *w->items);
+		w->entries = xrealloc(w->entries, w->cap * sizeof *w->entries);
+	}
+	w->items[w->n] = *it;
+	w->entries[w->n++] = *e;
+	w->bytes += e->len + 1;
+	w->todo[0] = (struct range){ 0, w->n };
+	w->ntodo = 1;
+}
+
+void work_free(struct work *w)
+{
+	struct delivery *d = w->d;
+	for (unsigned i = 0; i < w->n; i++)
+		window_unref(d, w->items[i].slot);
+	w->n = 0;
+	w->next = d->spare;
+	d->spare = w;
+}
+
+void work_dissolve(struct work *w)
+{
+	/* Only what is still to do: the others are settled, or suspects, which are elsewhere. */
+	for (unsigned r = 0; r < w->ntodo; r++)
+		for (unsigned i = w->todo[r].from; i < w->todo[r].to; i++) {
+			w->items[i].slot->refs++;
+			window_leave(w->d, &w->items[i]);
+		}
+	work_free(w);
+}
+
+void work_filter(struct work *w)
+{
+	unsigned kept = 0, gone_from[RANGES_MAX] = { 0 }, gone_to[RANGES_MAX] = { 0 };
+	for (unsigned i = 0; i < w->n; i++) {
+		if (bit_is(w->items[i].slot->open, w->items[i].i)) {
+			w->items[kept] = w->items[i];
+			w->entries[kept++] = w->entries[i];
+			continue;
+		}
+		window_unref(w->d, w->items[i].slot);
+		for (unsigned r = 0; r < w->ntodo; r++) {
+			gone_from[r] += i < w->todo[r].from;
+			gone_to[r] += i < w->todo[r].to;
+		}
+	}
+	w->n = kept;
+	unsigned left = 0;
+	for (unsigned r = 0; r < w->ntodo; r++) {
+		struct range to = { w->todo[r].from - gone_from[r], w->todo[r].to - gone_to[r] };
+		if (to.from < to.to)
+			w->todo[left++] = to;
+	}
+	w->ntodo = left;
+	w->epoch = w->d->epoch;
+}
+
+/* ---- url and headers of a message ---------------------------------------------------------------------------------------------- */
+
+/* The bytes of a parameter in what ticket_rendering_end() was given: for each name of rendering->address, in order, its length in two
+ * bytes (little end first; 0xFFFF: the message had none) and that many bytes. */
+static bool address_value(const struct rendering *r, const struct entry *e, const char *name, const char **p, size_t *n)
+{
+	const char *at = e->address, *end = at + e->address_len;
+	for (unsigned i = 0; r && i < r->naddress && end - at >= 2; i++) {
+		unsigned len = get_le16(at);
+		at += 2;
+		bool is = strcmp(r->address[i], name) == 0;
+		if (len == 0xFFFF) {
+			if (is)
+				return false;
+			continue;
+		}
+		if (len > (size_t)(end - at))
+			return false;
+		if (is) {
+			*p = at;
+			*n = len;
+			return true;
+		}
+		at += len;
+	}
+	return false;
+}
+
+static void add_encoded(struct buf *out, const char *p, size_t n)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c)) {
+			if (c) {
+				buf_addc(out, (char)c);
+				continue;
+			}
+		}
+		char three[3] = { '%', hex[c >> 4], hex[c & 15] };
+		buf_add(out, three, 3);
+	}
+}
+
+static int write_address(const struct template *t, const struct rendering *r, const struct entry *e, struct buf *out, const char **missing)
+{
+	for (unsigned i = 0; i < t->nparams; i++) {
+		const char *p;
+		size_t n;
+		if (!address_value(r, e, t->params[i], &p, &n)) {
+			*missing = t->params[i];
+			return -1;
+		}
+		buf_adds(out, t->literals[i]);
+		add_encoded(out, p, n);
+	}
+	buf_adds(out, t->literals[t->nparams]);
+	return 0;
+}
+
+static const struct rendering *rendering_of(const struct delivery *d, uint32_t number)
+{
+	if (d->s->rendering->number == number)
+		return d->s->rendering;
+	for (unsigned i = 0; i < d->plan->nrenderings; i++)
+		if (d->plan->renderings[i].number == number)
+			return &d->plan->renderings[i];
+	return NULL;
+}
+
+int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing)
+{
+	const struct destination *to = d->s->destination;
+	uint32_t number = chunk_rendering(sl->span.chunk);
+	const struct rendering *r = number ? rendering_of(d, number) : NULL;
+	struct message m = { 0 };
+	if (!number) {
+		const char *stop;
+		buf_clear(&d->padded);
+		buf_reserve(&d->padded, e->len + MESSAGE_PAD);
+		buf_add(&d->padded, e->bytes, e->len);
+		memset(d->padded.p + d->padded.len, 0, MESSAGE_PAD);
+		if (message_index(&d->index, d->padded.p, d->padded.p + d->padded.len, &m, &stop) != JSON_OK) {
+			*missing = to->url.nparams ? to->url.params[0] : "?";
+			return -1;
+		}
+	}
+	buf_clear(&d->scratch);
+	for (unsigned i = 0; i <= to->nheaders; i++) {
+		const struct template *t = i ? &to->header_values[i - 1] : &to->url;
+		if (i && !t->nparams)
+			continue;
+		if (!t->nparams)
+			buf_adds(&d->scratch, t->literals[0]);
+		else if (number ? write_address(t, r, e, &d->scratch, missing) : template_write(t, &m, true, &d->scratch, missing))
+			return -1;
+		if (!i)
+			*urllen = d->scratch.len;
+		buf_addc(&d->scratch, '\0');
+	}
+	return 0;
+}
+
+/* ---- the batch ------------------------------------------------------------------------------------------------------------------ */
+
+static void join(struct work *w, struct range r)
+{
+	const struct destination *to = w->d->s->destination;
+	const char *open = to->body_open ? to->body_open : "[";
+	const char *separator = to->body_separator ? to->body_separator : ",";
+	const char *close = to->body_close ? to->body_close : "]";
+	size_t slen = strlen(separator);
+	bool runs = slen == 1 && separator[0] == ',';
+	buf_clear(&w->body);
+	buf_reserve(&w->body, w->bytes + strlen(open) + strlen(close) + slen * (r.to - r.from));
+	buf_adds(&w->body, open);
+	for (unsigned i = r.from; i < r.to;) {
+		const char *start = w->entries[i].bytes, *end = start + w->entries[i].len;
+		for (i++; runs && i < r.to && w->entries[i].bytes == end + 1 && w->items[i].slot == w->items[i - 1].slot; i++)
+			end = w->entries[i].bytes + w->entries[i].len;
+		buf_add(&w->body, start, (size_t)(end - start));
+		if (i < r.to)
+			buf_add(&w->body, separator, slen);
+	}
+	buf_adds(&w->body, close);
+}
+
+static void add_header(struct work *w, const char *name, const char *value)
+{
+	if (w->b.nheaders == w->header_cap) {
+		w->header_cap = w->header_cap ? w->header_cap * 2 : 8;
+		w->names = xrealloc(w->names, w->header_cap * sizeof *w->names);
+		w->values = xrealloc(w->values, w->header_cap * sizeof *w->values);
+	}
+	w->names[w->b.nheaders] = name;
+	w->values[w->b.nheaders++] = value;
+}
+
+void work_prepare(struct work *w)
+{
+	struct delivery *d = w->d;
+	const struct destination *to = d->s->destination;
+	struct range r = w->todo[w->ntodo - 1];
+	w->b = (struct batch){
+		.n = r.to - r.from, .entries = w->entries + r.from,
+		.url = d->templated ? w->head.p : to->url.literals ? to->url.literals[0] : "",
+		.connection = "",
+		.attempt = w->attempts + 1,
+		.timeout_us = d->s->retry_timeout_us,
+		.delivery = w,
+	};
+	if (to->id_name) {
+		/* The same on every attempt, and each half of a split batch has its own: the id of the first message in it. */
+		const struct entry *e = &w->entries[r.from];
+		snprintf(w->id, sizeof w->id, "%llu", (unsigned long long)(e->id - e->row));
+		add_header(w, to->id_name, w->id);
+	}
+	const char *expanded = w->head.p ? w->head.p + strlen(w->head.p) + 1 : NULL;
+	for (unsigned i = 0; i < to->nheaders; i++) {
+		const struct template *t = &to->header_values[i];
+		add_header(w, to->header_names[i], t->nparams ? expanded : t->literals[0]);
+		if (t->nparams)
+			expanded += strlen(expanded) + 1;
+	}
+	w->b.header_names = w->names;
+	w->b.header_values = w->values;
+	if (d->ops->joins) {
+		join(w, r);
+		w->b.body = w->body.p;
+		w->b.body_len = w->body.len;
+	}
+}
