@@ -235,7 +235,7 @@ static inline bool drive(struct world *w)
 	return false;
 }
 
-static const struct fake_entry *entry_of(struct world *w, unsigned n)
+static inline const struct fake_entry *entry_of(struct world *w, unsigned n)
 {
 	for (unsigned k = 0; k < w->store.nchunks; k++)
 		for (unsigned i = 0; i < w->store.chunks[k]->n; i++)
