@@ -25,7 +25,8 @@ int http_channel_key(const struct channel *c, struct addr *a, char key[HTTP_KEY_
 		snprintf(why, whylen, "channel '%s': listen: HTTP has no udp://", c->name);
 		return -1;
 	}
-	snprintf(key, HTTP_KEY_MAX, "%s%s", a->any ? "any " : "", addr_format((const struct sockaddr *)&a->sa, text));
+	addr_format((const struct sockaddr *)&a->sa, text);
+	snprintf(key, HTTP_KEY_MAX, "%s", a->any ? strrchr(text, ':') : text); /* ":8080" is not "[::]:8080", which is IPv6 alone */
 	return 0;
 }
 
