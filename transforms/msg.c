@@ -98,13 +98,11 @@ static inline const char *value_base(const struct proxy *p, const struct slice *
 	return s->escaped & FIELD_VALUE_OVER ? p->overlay.p : p->bytes;
 }
 
-bool proxy_key_is(const struct proxy *p, const struct slice *s, const char *key, size_t len)
+bool proxy_key_is_slowly(const struct proxy *p, const struct slice *s, const char *key, size_t len)
 {
-	if (s->escaped & (SLICE_KEY_ESCAPED | FIELD_GONE)) {
-		struct message m = { .bytes = key_base(p, s) };
-		return !(s->escaped & FIELD_GONE) && slice_key_is(&m, s, key, len);
-	}
-	return s->klen == len && memcmp(key_base(p, s) + s->key, key, len) == 0;
+	struct message m = { .bytes = key_base(p, s) };
+
+	return !(s->escaped & FIELD_GONE) && slice_key_is(&m, s, key, len);
 }
 
 void proxy_key_view(struct vm *vm, const struct proxy *p, const struct slice *s, const char **key, size_t *len)

@@ -2,6 +2,8 @@
 #ifndef SLUICE_TRANSFORMS_PROXY_H
 #define SLUICE_TRANSFORMS_PROXY_H
 
+#include <string.h>
+
 #include "transforms/vm.h"
 
 /* Beside SLICE_KEY_ESCAPED and SLICE_VALUE_ESCAPED in `escaped` of the proxy's own slices. */
@@ -32,7 +34,17 @@ RAISES struct proxy *proxy_check(lua_State *L, int i);
 void proxy_own(struct proxy *p);
 /* The field of a key, deleted ones included; -1. */
 int proxy_find(struct vm *vm, struct proxy *p, const char *key, size_t len);
-bool proxy_key_is(const struct proxy *p, const struct slice *s, const char *key, size_t len);
+bool proxy_key_is_slowly(const struct proxy *p, const struct slice *s, const char *key, size_t len);
+static inline bool proxy_key_is(const struct proxy *p, const struct slice *s, const char *key, size_t len)
+{
+	if (__builtin_expect(s->escaped & (SLICE_KEY_ESCAPED | FIELD_GONE), 0))
+		return proxy_key_is_slowly(p, s, key, len);
+	if (s->klen != len || len == 0)
+		return s->klen == len;
+	const char *have = (s->escaped & FIELD_KEY_OVER ? p->overlay.p : p->bytes) + s->key;
+	/* Keys differ at their ends: position.latitude, position.longitude. */
+	return have[len - 1] == key[len - 1] && memcmp(have, key, len) == 0;
+}
 /* The key without escapes: in the message, the overlay or the vm's scratch. */
 void proxy_key_view(struct vm *vm, const struct proxy *p, const struct slice *s, const char **key, size_t *len);
 /* Give field i this key. */
