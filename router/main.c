@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "cli/cli.h"
+
 static void usage(FILE *out)
 {
 	fputs("usage: sluice COMMAND [OPTION...] FILE\n"
@@ -22,6 +24,10 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	}
+	if (argc >= 2 && strcmp(argv[1], "send") == 0)
+		return cli_send(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "sink") == 0)
+		return cli_sink(argc - 1, argv + 1);
 	usage(stderr);
 	return EX_USAGE;
 }
