@@ -31,7 +31,7 @@ void check_scalar(struct check *c, const struct rule *r, const struct frame *f, 
 /* "batch.messages" of stream "copy", in words; lives with the check's arena or its problems. */
 const char *frame_name(struct check *c, const struct frame *f);
 /* Never show this scalar's text. */
-void check_hide(struct check *c, const struct node *n);
+void check_hide(const struct node *n);
 bool check_sounds_secret(const char *name);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/utf8.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -13,9 +14,19 @@
 
 struct diag *diag_new(void)
 {
+	static atomic_ulong serial;
 	struct diag *d = xcalloc(1, sizeof(*d));
 
 	d->arena = arena_new();
+	d->serial = atomic_fetch_add(&serial, 1) + 1;
+	return d;
+}
+
+struct diag *diag_new_quiet(void)
+{
+	struct diag *d = diag_new();
+
+	d->quiet = true;
 	return d;
 }
 
@@ -39,6 +50,16 @@ static const char *vtext(struct diag *d, const char *fmt, va_list ap)
 	return s;
 }
 
+/* The same place in the list's own copy of the source. */
+static struct mark own(struct diag *d, const struct mark *at)
+{
+	struct mark copy = *at;
+
+	if (copy.source != NULL)
+		copy.source = source_twin(copy.source, d->arena, d->serial);
+	return copy;
+}
+
 struct problem *diag_add(struct diag *d, enum diag_code code, const struct mark *at, const char *fmt, ...)
 {
 	struct problem *p;
@@ -50,7 +71,7 @@ struct problem *diag_add(struct diag *d, enum diag_code code, const struct mark 
 		d->warnings++;
 	if (code_exit(code) == EX_DATAERR)
 		d->not_yaml = true;
-	if (d->n == DIAG_KEPT) {
+	if (d->n == DIAG_KEPT || d->quiet) {
 		d->untold++;
 		d->overflow = (struct problem){ .list = NULL };
 		return &d->overflow;
@@ -63,7 +84,7 @@ struct problem *diag_add(struct diag *d, enum diag_code code, const struct mark 
 	p->list = d;
 	p->code = code;
 	if (at != NULL)
-		p->at = *at;
+		p->at = own(d, at);
 	va_start(ap, fmt);
 	p->message = vtext(d, fmt, ap);
 	va_end(ap);
@@ -100,7 +121,7 @@ void problem_second(struct problem *p, const struct mark *at, const char *fmt, .
 
 	if (p->list == NULL)
 		return;
-	p->second = *at;
+	p->second = own(p->list, at);
 	va_start(ap, fmt);
 	p->second_text = vtext(p->list, fmt, ap);
 	va_end(ap);

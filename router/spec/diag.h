@@ -18,9 +18,10 @@ struct diag;
 struct problem;
 
 struct diag *diag_new(void);
+struct diag *diag_new_quiet(void); /* counts problems and keeps none: for finding out whether something would do */
 void diag_free(struct diag *d); /* d may be NULL */
 
-/* Add a problem. `at` may be NULL (in no file); its source is borrowed until the list is freed. The result belongs to
+/* Add a problem. `at` may be NULL (in no file); the list keeps a copy of its source. The result belongs to
  * the list and takes the lines that follow. After DIAG_KEPT problems further ones are only counted. */
 #define DIAG_KEPT 1000
 struct problem *diag_add(struct diag *d, enum diag_code code, const struct mark *at, const char *fmt, ...)

@@ -20,6 +20,8 @@ struct problem {
 
 struct diag {
 	struct arena *arena;
+	unsigned long serial;     /* tells this list from all others of the process, past ones included */
+	bool quiet;               /* only counts */
 	struct problem **items;
 	unsigned n, cap;
 	unsigned errors, warnings, untold;

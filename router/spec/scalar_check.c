@@ -8,10 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
-void check_hide(struct check *c, const struct node *n)
+void check_hide(const struct node *n)
 {
 	if (n->len > 0 && n->at.source != NULL)
-		source_hide(c->arena, n->at.source, n->at.line, n->at.column, n->end_line, n->end_column);
+		source_hide(n->at.source, n->at.line, n->at.column, n->end_line, n->end_column);
 }
 
 bool check_sounds_secret(const char *name)
@@ -238,7 +238,7 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 		n->at.source != NULL) { /* user:password@ */
 		struct mark at = node_mark_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3));
 
-		source_hide(c->arena, at.source, at.line, at.column, at.line, at.column + at.length);
+		source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
 	}
 	if (r->schemes == NULL || (n->text[0] == '$' && n->text[1] == '{'))
 		return; /* looked at once the reference is resolved */
@@ -281,7 +281,7 @@ static void check_string(struct check *c, const struct rule *r, const struct fra
 	bool reference = false;
 
 	if ((r->kind == KIND_SECRET || f->secret) && !reference_in(n->text))
-		check_hide(c, n);
+		check_hide(n);
 	if (takes_references(r->kind)) {
 		reference = reference_in(n->text);
 		if (reference_check(n->text, &fault) < 0)
@@ -316,7 +316,7 @@ static void check_any(struct check *c, const struct rule *r, const struct frame 
 
 	for (unsigned i = 0; i < r->nany; i++) {
 		const struct rule *one = r->any[i];
-		struct diag *quiet = diag_new();
+		struct diag *quiet = diag_new_quiet();
 		struct check trial = *c;
 		bool fits;
 

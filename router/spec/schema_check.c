@@ -120,7 +120,7 @@ static const char *tell_unknown(struct check *c, const struct rule *r, const str
 
 	problem_near(p, near ? near : deeper);
 	if (near != NULL && rule_property(r, near)->rule->kind == KIND_SECRET && e->value->kind == NODE_SCALAR)
-		check_hide(c, e->value);
+		check_hide(e->value);
 	if (below != NULL)
 		problem_note(p, "\"%s\" belongs one level deeper, under \"%s\"", deeper ? deeper : word, below);
 	else if (near == NULL && f->up != NULL && rule_property(f->up->rule, word) != NULL)

@@ -11,15 +11,29 @@ struct source *source_new(struct arena *a, const char *name, const char *text, s
 	s->text = arena_strndup(a, text, len);
 	s->len = len;
 	s->order = order;
+	s->arena = a;
 	return s;
 }
 
-void source_hide(struct arena *a, struct source *s, unsigned line, unsigned column, unsigned end_line, unsigned end_column)
+struct source *source_twin(struct source *s, struct arena *a, unsigned long serial)
 {
-	struct hidden *h = arena_alloc(a, sizeof(*h));
+	if (s->twin == NULL || s->twin_serial != serial) {
+		s->twin = source_new(a, s->name, s->text, s->len, s->order);
+		s->twin_serial = serial;
+		for (const struct hidden *h = s->hidden; h != NULL; h = h->next)
+			source_hide(s->twin, h->line, h->column, h->end_line, h->end_column);
+	}
+	return s->twin;
+}
+
+void source_hide(struct source *s, unsigned line, unsigned column, unsigned end_line, unsigned end_column)
+{
+	struct hidden *h = arena_alloc(s->arena, sizeof(*h));
 
 	*h = (struct hidden){ line, column, end_line, end_column, s->hidden };
 	s->hidden = h;
+	if (s->twin != NULL)
+		source_hide(s->twin, line, column, end_line, end_column);
 }
 
 /* Behind the next line break, which is what libyaml counts as one: LF, CR, CR LF, NEL, LS, PS. NULL at the end. */

@@ -1,7 +1,8 @@
 /* source.h - the text a node or a problem came from, and places in it.
  *
- * Sources are borrowed by every node and every problem that points into them, so they live in the arena of the
- * specification and go with it. Lines and columns count from 1; columns count characters, as editors do. */
+ * A source is borrowed by every node that points into it and lives in the arena of the tree. The list of problems must outlive trees (a
+ * specification that failed is gone when its problems are printed), so it makes itself a copy, the twin. Lines and columns count
+ * from 1; columns count characters, as editors do. */
 #ifndef SLUICE_SPEC_SOURCE_H
 #define SLUICE_SPEC_SOURCE_H
 
@@ -17,7 +18,10 @@ struct source {
 	const char *text;      /* followed by a NUL that len does not count */
 	size_t len;
 	unsigned order;        /* files are reported in the order they were read */
+	struct arena *arena;
 	struct hidden *hidden;
+	struct source *twin;   /* the copy of the list of problems number twin_serial */
+	unsigned long twin_serial;
 	unsigned seen_line;    /* where source_line() was last, so that problems told in order cost one pass */
 	size_t seen_offset;
 };
@@ -30,8 +34,10 @@ struct mark {
 
 /* Text is copied into the arena. */
 struct source *source_new(struct arena *a, const char *name, const char *text, size_t len, unsigned order);
+/* The copy of s that belongs to the list of problems with this serial number; made on first use. */
+struct source *source_twin(struct source *s, struct arena *a, unsigned long serial);
 /* Show `•••` instead of this run from now on, in whatever problem quotes its line. */
-void source_hide(struct arena *a, struct source *s, unsigned line, unsigned column, unsigned end_line, unsigned end_column);
+void source_hide(struct source *s, unsigned line, unsigned column, unsigned end_line, unsigned end_column);
 /* The bytes of a line without its line break; NULL when there is no such line. */
 const char *source_line(struct source *s, unsigned line, size_t *len);
 

@@ -142,8 +142,8 @@ static void test_hidden_text_is_never_shown(void **state)
 	(void)state;
 	struct source *s = source("a: {password: hunter2, tiemout: 1s}\nb: \"hun\n  ter3\" \n");
 
-	source_hide(arena, s, 1, 15, 1, 22);
-	source_hide(arena, s, 2, 4, 3, 8);
+	source_hide(s, 1, 15, 1, 22);
+	source_hide(s, 2, 4, 3, 8);
 	diag_add(diag, DIAG_UNKNOWN_KEY, &(struct mark){ s, 1, 24, 7 }, "m");
 	diag_add(diag, DIAG_BAD_VALUE, &(struct mark){ s, 1, 15, 7 }, "m");
 	diag_add(diag, DIAG_BAD_VALUE, &(struct mark){ s, 2, 1, 1 }, "m");
