@@ -1,0 +1,72 @@
+/* engine.h - the process: one store, the workers, the channel types, and the plan in force.
+ *
+ * The engine belongs to the main loop. It wires the stations together and holds what is shared; nothing flows through it. */
+#ifndef SLUICE_ENGINE_H
+#define SLUICE_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "channels/channel.h"
+
+struct control;
+struct event;
+struct event_base;
+struct mailbox;
+struct plan;
+struct reload;
+struct store;
+struct worker;
+
+#define ENGINE_TYPES_MAX 16
+
+/* The outcome of the last reload, for status. */
+struct reload_report { uint64_t tried, failed; int64_t when_us; bool ok; char text[512]; };
+
+struct engine {
+	const char *file;
+	struct event_base *base;
+	struct mailbox *mail;
+	struct store *store;
+	struct worker *workers;
+	unsigned nworkers;
+	const struct plan *plan;        /* in force; a reference */
+	uint64_t generation;
+	struct channel_host host;
+	struct channel_type *channels[ENGINE_TYPES_MAX];  /* one for each of types_channels */
+	struct map owners;              /* stream name -> its worker; names are never forgotten, so that a stream that returns meets its own past */
+	unsigned next_owner;
+	struct reload *reload;          /* under way, or NULL */
+	bool reload_again;              /* asked for meanwhile: once more */
+	struct reload_report report;
+	struct control *control;
+	struct event *signals[4];
+	struct event *deadline;
+	bool stopping;
+	unsigned waiting;               /* parts that have not stopped yet */
+	int exit_status;
+	int64_t started_us;
+
+	/* Shared: bytes between channel and store. At the bound reading stops; nothing is thrown away. */
+	_Atomic size_t pending;
+	size_t pending_max;
+	_Atomic bool reading_stopped;
+};
+
+/* Start from a specification, run until SIGTERM; the exit status (sysexits). Problems of the specification go to stderr. */
+int engine_run(const char *file);
+
+/* ---- for the parts of the engine ---------------------------------------------------------------------------------- */
+
+/* Bytes of tickets on their way to the store; thread-safe. */
+void engine_pending_add(struct engine *e, size_t bytes);
+void engine_pending_sub(struct engine *e, size_t bytes);
+/* Which worker serves each stream of this plan (malloc'ed). Main loop, or before it runs. */
+/* Bytes of blocks the store may hold in memory. */
+uint64_t engine_store_memory(const struct plan *p);
+unsigned *engine_owners(struct engine *e, const struct plan *p);
+
+#endif

@@ -1,0 +1,422 @@
+/* pipeline.c - see pipeline.h. Understand pipeline_submit() first: it is the whole way of a request on one page.
+ *
+ * No message is allocated: its bytes go from the receive buffer, stamped, straight into the ticket's block, and everything after that
+ * (conditions, transforms, templates) reads them there. */
+#include "pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/stats.h"
+#include "channels/channel.h"
+#include "engine.h"
+#include "message/body.h"
+#include "message/write.h"
+#include "plan/plan.h"
+#include "plan/where.h"
+#include "store/store.h"
+#include "unrouted.h"
+#include "worker.h"
+
+#define IDENT_MAX 256
+
+/* A request on its way to the store; lives until its source is answered. */
+struct job {
+	struct job *next;              /* in the worker's free list */
+	struct worker *worker;
+	struct stats_channel *stats;
+	void (*done)(void *arg, const struct intake_result *r);
+	void *arg;
+	unsigned taken, nrefused, ntold;
+	size_t bytes;                  /* counted in engine.pending */
+	struct refusal told[INTAKE_REFUSALS_MAX];
+};
+
+/* What is the same for all messages of a request. */
+struct request {
+	struct worker *w;
+	const struct plan *plan;
+	const struct channel *channel;
+	const char *peer;
+	struct ticket *ticket;
+	struct job *job;
+	int64_t now_us;
+	struct stamp stamps[STAMPS_MAX];
+	struct buf *text;              /* of the stamps: peer, channel.name, server.timestamp, timestamp */
+	size_t time_at;                /* where the message's own timestamp is written */
+};
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------------- */
+
+static struct job *job_new(struct worker *w, const struct intake *in)
+{
+	struct job *j = w->jobs;
+
+	if (j)
+		w->jobs = j->next;
+	else
+		j = xmalloc(sizeof *j);
+	j->worker = w;
+	j->stats = stats_channel(in->channel->name);
+	j->done = in->done;
+	j->arg = in->arg;
+	j->taken = j->nrefused = j->ntold = 0;
+	j->bytes = 0;
+	return j;
+}
+
+static void job_end(struct job *j, enum intake_outcome outcome, const char *why, bool malformed)
+{
+	struct intake_result r = { .outcome = outcome, .why = why, .malformed = malformed };
+
+	if (outcome == INTAKE_TAKEN || outcome == INTAKE_REFUSED) {
+		r.taken = j->taken;
+		r.nrefused = j->nrefused;
+		r.ntold = j->ntold;
+		r.refused = j->told;
+		stats_add(&j->stats->taken, j->taken);
+		stats_add(&j->stats->refused, j->nrefused);
+	}
+	j->done(j->arg, &r);
+	j->next = j->worker->jobs;
+	j->worker->jobs = j;
+}
+
+static void job_committed(void *arg, enum ticket_result result, const char *why)
+{
+	struct job *j = arg;
+
+	engine_pending_sub(j->worker->engine, j->bytes);
+	switch (result) {
+	case TICKET_TAKEN:
+		if (j->taken == 0 && j->nrefused > 0)
+			job_end(j, INTAKE_REFUSED, "no message in it can be taken", false);
+		else
+			job_end(j, INTAKE_TAKEN, NULL, false);
+		return;
+	case TICKET_FULL:
+		job_end(j, INTAKE_FULL, why, false);
+		return;
+	case TICKET_FAILED:
+		job_end(j, INTAKE_FAILED, why, false);
+		return;
+	}
+}
+
+void pipeline_fini(struct worker *w)
+{
+	while (w->jobs) {
+		struct job *j = w->jobs;
+
+		w->jobs = j->next;
+		free(j);
+	}
+}
+
+/* ---- stamps: what the router sets in every message ---------------------------------------------------------------------- */
+
+static void stamp(struct request *q, unsigned number, size_t from, size_t to)
+{
+	q->stamps[number] = (struct stamp){ q->text->p + from, to - from, number < STAMP_OWN ? q->channel->keep[number] : q->channel->keep_fields };
+}
+
+static void request_stamps(struct request *q)
+{
+	struct buf *b = q->text;
+	size_t id, name, peer, end;
+
+	buf_clear(b);
+	memset(q->stamps, 0, q->plan->stamps->n * sizeof q->stamps[0]);
+	/* The texts share one buffer, which may move while it grows: point into it when all are there. */
+	buf_reserve(b, 512 + strlen(q->channel->name) * 6);
+	time_us_write(b, q->now_us);
+	id = b->len;
+	buf_addu64(b, q->channel->number);
+	name = b->len;
+	buf_addjson(b, q->channel->name, strlen(q->channel->name));
+	peer = b->len;
+	buf_addjson(b, q->peer, strlen(q->peer));
+	end = b->len;
+	buf_reserve(b, 64);
+	q->time_at = end;
+	if (!q->channel->stamp)
+		return;
+	stamp(q, STAMP_SERVER_TIMESTAMP, 0, id);
+	stamp(q, STAMP_CHANNEL_ID, id, name);
+	stamp(q, STAMP_CHANNEL_NAME, name, peer);
+	stamp(q, STAMP_PEER, peer, end);
+}
+
+static void device_stamps(struct request *q, const struct device *d)
+{
+	if (!q->channel->stamp || !d)
+		return;
+	for (unsigned i = 0; i < d->nstamps; i++) {
+		unsigned k = d->stamp_numbers[i];
+
+		q->stamps[k] = (struct stamp){ d->stamp_values[i], strlen(d->stamp_values[i]),
+			k < STAMP_OWN ? q->channel->keep[k] : q->channel->keep_fields };
+	}
+}
+
+static void device_stamps_undo(struct request *q, const struct device *d)
+{
+	if (!q->channel->stamp || !d)
+		return;
+	for (unsigned i = 0; i < d->nstamps; i++)
+		q->stamps[d->stamp_numbers[i]].p = NULL;
+}
+
+/* ---- one message --------------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct request *q, unsigned index, const char *reason, const char *bytes, size_t len)
+{
+	struct job *j = q->job;
+
+	j->nrefused++;
+	if (j->ntold < INTAKE_REFUSALS_MAX)
+		j->told[j->ntold++] = (struct refusal){ index, reason };
+	ticket_refuse(q->ticket, q->channel->number, reason, bytes, len, q->peer);
+}
+
+/* Its ident, time and why it cannot be taken (NULL: it can). The ident is borrowed from the message or w->ident. */
+static const char *message_head(struct request *q, const struct message *m, struct message_head *head)
+{
+	const struct slice *s = message_find(m, q->channel->ident_field, strlen(q->channel->ident_field));
+	const char *ident;
+	size_t n;
+
+	if (m->len > q->plan->settings.limit_message)
+		return "larger than limits.message";
+	if (!s)
+		return "no ident";
+	buf_clear(&q->w->ident);
+	if (slice_view(m, s, &q->w->ident, &ident, &n) < 0)
+		return "ident is not a text";
+	if (n == 0 || n > IDENT_MAX)
+		return "ident is empty or longer than 256 bytes";
+	if (memchr(ident, '\0', n))
+		return "ident with a NUL in it";
+	head->ident = ident;
+	head->ident_len = (uint16_t)n;
+
+	s = message_find(m, "timestamp", 9);
+	q->stamps[STAMP_TIMESTAMP].p = NULL;
+	if (!s)
+		head->time_us = q->now_us;
+	else if (slice_time_us(m, s, &head->time_us) < 0)
+		return "bad timestamp";
+	if (!s || s->kind != SLICE_NUMBER) {
+		q->text->len = q->time_at;
+		time_us_write(q->text, head->time_us);
+		stamp(q, STAMP_TIMESTAMP, q->time_at, q->text->len);
+		q->stamps[STAMP_TIMESTAMP].keep = false;
+	}
+	return NULL;
+}
+
+/* What url, headers or topic will need of it at send time. */
+static void address_write(struct buf *out, const struct rendering *r, const struct message *m, struct buf *scratch)
+{
+	for (unsigned i = 0; i < r->naddress; i++) {
+		const struct slice *s = message_find(m, r->address[i], strlen(r->address[i]));
+		const char *p = NULL;
+		size_t n = 0;
+		unsigned char len[2];
+
+		buf_clear(scratch);
+		if (s && s->kind == SLICE_STRING) {
+			slice_view(m, s, scratch, &p, &n);
+		} else if (s && s->kind >= SLICE_NUMBER && s->kind <= SLICE_FALSE) {
+			p = m->bytes + s->value;
+			n = s->vlen;
+		}
+		if (n > 1024)
+			p = NULL;
+		put_le16(len, p ? (uint16_t)n : UINT16_MAX);
+		buf_add(out, len, 2);
+		if (p)
+			buf_add(out, p, n);
+	}
+}
+
+/* The message through a rendering, once for all streams that share it. */
+static const struct rendered *rendered(struct request *q, const struct target *t, const struct message *m, const struct message_head *head)
+{
+	struct worker *w = q->w;
+	const struct rendering *r = t->stream->rendering;
+	struct rendered *got = &w->rendered[r->ix];
+	struct call call = {
+		.stream = t->stream->name, .device_data = t->device_data, .id = head->id,
+		.ident = head->ident, .ident_len = head->ident_len, .now_us = q->now_us,
+	};
+	struct buf address = BUF_INIT;
+	size_t from = 0;
+
+	if (got->serial == w->serial)
+		return got;
+	got->serial = w->serial;
+	got->n = 0;
+	got->result = scripts_render(w->scripts, r, m, &call, &w->rows, got->why, sizeof got->why);
+	if (got->result == RENDER_OK && w->rows.n > TICKET_ROWS_MAX) {
+		got->result = RENDER_FAILED;
+		snprintf(got->why, sizeof got->why, "a list of %u rows; %d is the most a message may become", w->rows.n, TICKET_ROWS_MAX);
+	}
+	if (got->result != RENDER_OK)
+		return got;
+	if (r->naddress > 0)
+		address_write(&address, r, m, &w->text);
+	for (unsigned i = 0; i < w->rows.n; i++) {
+		size_t start;
+		struct buf *b = ticket_rendering(q->ticket, r->number, &start);
+		unsigned entry;
+
+		buf_add(b, w->rows.bytes.p + from, w->rows.ends[i] - from);
+		from = w->rows.ends[i];
+		entry = ticket_rendering_end(q->ticket, r->number, i, address.p, address.len);
+		if (i == 0)
+			got->first = entry;
+		got->n++;
+	}
+	buf_fini(&address);
+	return got;
+}
+
+/* Give the message to one stream. */
+static void offer(struct request *q, const struct target *t, const struct message *m, const struct message_head *head)
+{
+	const struct stream *s = t->stream;
+	const struct rendered *got;
+
+	if (s->rendering->ix == 0) {
+		ticket_want(q->ticket, s->buffer, 0, 0);
+		return;
+	}
+	got = rendered(q, t, m, head);
+	if (got->result == RENDER_FAILED)
+		ticket_dead(q->ticket, s->buffer, got->why);
+	else if (got->result == RENDER_SKIPPED || got->n == 0)
+		ticket_skip(q->ticket, s->buffer);
+	for (unsigned i = 0; got->result == RENDER_OK && i < got->n; i++)
+		ticket_want(q->ticket, s->buffer, s->rendering->number, got->first + i);
+}
+
+/* Does any stream of the route look into the message, beyond copying it? */
+static bool route_reads(const struct route *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->targets[i].stream->where || r->targets[i].stream->rendering->ix != 0)
+			return true;
+	return false;
+}
+
+static void unrouted(struct request *q, const struct message_head *head)
+{
+	stats_add(&q->job->stats->unrouted, 1);
+	unrouted_add(head->ident, head->ident_len);
+}
+
+static void take(struct request *q, const struct message *received, unsigned index)
+{
+	struct worker *w = q->w;
+	struct message_head head;
+	struct message m;
+	struct route route;
+	struct buf *b;
+	size_t start;
+	const char *stop;
+	unsigned wanted = 0;
+	const char *why = message_head(q, received, &head);
+
+	if (why) {
+		refuse(q, index, why, received->bytes, received->len);
+		return;
+	}
+	q->job->taken++;
+	route = plan_route(q->plan, q->channel, head.ident, head.ident_len, w->routes);
+	if (route.n == 0) {
+		unrouted(q, &head);
+		return;
+	}
+	head.id = store_ids(w->engine->store, 1);
+	b = ticket_message(q->ticket, &start);
+	device_stamps(q, route.device);
+	message_stamp(b, received, q->plan->stamps, q->stamps);
+	device_stamps_undo(q, route.device);
+	ticket_message_end(q->ticket, &head);
+
+	if (!route_reads(&route)) {
+		for (unsigned i = 0; i < route.n; i++)
+			offer(q, &route.targets[i], NULL, &head);
+		return;
+	}
+	/* Behind the message the block has room that may be read (store.h), as the index needs. */
+	w->serial++;
+	buf_reserve(b, MESSAGE_PAD);
+	if (message_index(&w->stamped, b->p + start, b->p + b->len, &m, &stop) != JSON_OK) {
+		/* Only more fields than a message may have: the router's own came on top of the message's. */
+		ticket_message_undo(q->ticket);
+		q->job->taken--;
+		refuse(q, index, "too many fields", received->bytes, received->len);
+		return;
+	}
+	for (unsigned i = 0; i < route.n; i++) {
+		const struct where *where = route.targets[i].stream->where;
+
+		if (where && !where_true(where, &m, q->now_us))
+			continue;
+		wanted++;
+		offer(q, &route.targets[i], &m, &head);
+	}
+	if (wanted == 0) {
+		ticket_message_undo(q->ticket);
+		unrouted(q, &head);
+	}
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------------------ */
+
+void pipeline_submit(struct worker *w, const struct intake *in)
+{
+	struct request q = {
+		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(), .text = &w->request,
+	};
+	struct body body;
+	struct message m;
+	enum body_step step;
+	char why[160];
+
+	q.job = job_new(w, in);
+	q.ticket = ticket_new(w->engine->store, w->port, job_committed, q.job);
+	stats_add(&q.job->stats->requests, 1);
+	request_stamps(&q);
+
+	body_open(&body, in->body, in->len, in->channel->at);
+	while ((step = body_next(&body, &w->received, &m)) < BODY_END) {
+		if (step == BODY_MESSAGE)
+			take(&q, &m, body.index);
+		else
+			refuse(&q, body.index, body.reason, body.item, body.item_len);
+	}
+	stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
+
+	if (step == BODY_FAULT) {
+		snprintf(why, sizeof why, "%s at byte %zu", body.reason, body.position);
+		ticket_drop(q.ticket);
+		job_end(q.job, INTAKE_REFUSED, why, true);
+		return;
+	}
+	if (in->channel->refuse_whole && q.job->nrefused > 0) {
+		ticket_drop(q.ticket);
+		q.job->taken = 0;
+		job_end(q.job, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
+		return;
+	}
+	q.job->bytes = ticket_size(q.ticket);
+	engine_pending_add(w->engine, q.job->bytes);
+	ticket_submit(q.ticket);
+}

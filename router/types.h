@@ -1,0 +1,12 @@
+/* types.h - the two tables: every channel type and every native destination type. A new one is one line in types.c. */
+#ifndef SLUICE_TYPES_H
+#define SLUICE_TYPES_H
+
+#include "channels/channel.h"
+#include "senders/sender.h"
+
+extern const struct channel_ops *const types_channels[];  /* ended by NULL */
+/* The driver of a transport (enum transport), or NULL when this build has none. */
+const struct sender_ops *types_sender(int transport);
+
+#endif

@@ -1,0 +1,29 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from lab import Program, Sink  # noqa: E402
+
+
+@pytest.fixture
+def sink(tmp_path):
+    s = Sink(tmp_path)
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def program(tmp_path):
+    """program(spec) starts one in tmp_path; all are ended with the test, and their logs shown when it failed."""
+    made = []
+
+    def make(spec, **options):
+        made.append(Program(tmp_path, spec, **options))
+        return made[-1]
+
+    yield make
+    for p in made:
+        p.close()
