@@ -79,6 +79,15 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_BAD_SCHEMA] = { "E030", EX_CONFIG, "bad schema",
 		"What an adapter declares under `options` or `device` is not in the part of JSON Schema that is understood: type, enum, const, pattern (a POSIX extended "
 		"regular expression), minimum, maximum, minLength, maxLength, items, minItems, maxItems, uniqueItems, properties, required, default, description." },
+	[DIAG_EXPRESSION] = { "E031", EX_CONFIG, "bad expression",
+		"The condition can't be read from this place on. Texts stand in 'single' or \"double\" quotes, parameters without; operators are && || not() == != < <= > >= "
+		"~ + - * / % & | ^ << >>, and if(condition, then, else). Brackets are asked for where C's precedence misleads: (din & 0x1) == 1." },
+	[DIAG_EXPRESSION_KIND] = { "E032", EX_CONFIG, "expression that can never work",
+		"An operator or function is given what it can't take (a text where it computes, a division by zero), whatever the message: the condition "
+		"would be false for ever. tonumber(), tostring() and toboolean() turn one kind into another." },
+	[DIAG_EXPRESSION_FUNCTION] = { "E033", EX_CONFIG, "no such function, or not used so",
+		"The expression language has no function of this name, or it takes other arguments. Functions that need more than the message at hand (previous messages, "
+		"geofences, mileage) do not exist: what they do belongs into a transform." },
 	[DIAG_ADAPTER] = { "E040", EX_CONFIG, "adapter can't be used",
 		"A Lua file in an adapters folder does not load, or the table it returns is not what an adapter is: its keys, their kinds, its transport. "
 		"The place is where Lua met the fault. `lua/ADAPTERS.md` says what an adapter may have." },
