@@ -1,5 +1,6 @@
 /* Every tests/conf/bad/NAME.yaml is refused with exactly the text of NAME.err, and every error code has a file that shows it.
  * A new case is a new pair of files; SLUICE_WRITE=1 writes the .err of what is told now, to be read before it is committed. */
+#include "plan/where.h"
 #include "spec/diag.h"
 #include "spec/schema.h"
 #include "spec/tree.h"
@@ -26,6 +27,18 @@ static char *slurp(const char *path, size_t *len)
 	return buf_take(&b);
 }
 
+static void conditions(struct arena *arena, const struct node *root, struct diag *diag)
+{
+	const struct node *streams = root != NULL ? node_get(root, "streams") : NULL;
+
+	for (unsigned i = 0; streams != NULL && streams->kind == NODE_MAP && i < streams->n; i++) {
+		const struct node *where = node_get(streams->entries[i].value, "where");
+
+		if (where != NULL && where->kind == NODE_SCALAR && where->len > 0)
+			where_compile(arena, where, diag);
+	}
+}
+
 static void told(const char *path, struct buf *out)
 {
 	struct arena *arena = arena_new();
@@ -36,6 +49,7 @@ static void told(const char *path, struct buf *out)
 
 	if (root != NULL)
 		schema_check(arena, schema_root(schema_builtin()), root, NULL, NULL, diag);
+	conditions(arena, root, diag);
 	diag_print(diag, out, false);
 	buf_addf(out, "exit %d\n", diag_exit(diag));
 	free(text);
