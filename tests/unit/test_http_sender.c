@@ -1,0 +1,579 @@
+/* test_http_sender.c - the http driver and its client against a far end that misbehaves. */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "fake_plan.h"
+#include "http_sink.h"
+#include "net/http_address.h"
+#include "net/http_client.h"
+#include "net/net.h"
+#include "senders/sender.h"
+
+struct world {
+	struct event_base *base;
+	struct net *net;
+	struct sink *sink;
+	struct fake_plan plan;
+	struct sender_host host;
+	struct sender *sender;
+	unsigned judged;
+	enum verdict verdict;
+	int status;
+	char reason[500], answer[5000];
+	int64_t retry_after_us;
+	bool reached, inside;
+	bool (*opinion)(struct judgement *j, const struct answer *a);
+	char url[200];
+};
+
+static void judge(void *arg, struct batch *b, const struct judgement *j)
+{
+	struct world *w = arg;
+	(void)b;
+	assert_false(w->inside); /* never from inside send() */
+	assert_true(j->answer_len <= 4096);
+	w->judged++;
+	w->verdict = j->verdict;
+	w->status = j->status;
+	snprintf(w->reason, sizeof w->reason, "%s", j->reason);
+	snprintf(w->answer, sizeof w->answer, "%.*s", (int)j->answer_len, j->answer);
+	w->retry_after_us = j->retry_after_us;
+	w->reached = j->reached;
+}
+
+static bool adapter(void *arg, struct batch *b, const struct answer *a, struct judgement *j)
+{
+	struct world *w = arg;
+	(void)b;
+	return w->opinion && w->opinion(j, a);
+}
+
+static void begin(struct world *w, struct sink *sink)
+{
+	memset(w, 0, sizeof *w);
+	w->base = event_base_new();
+	w->net = net_new(w->base);
+	w->sink = sink;
+	fake_plan_init(&w->plan, "http://unused/");
+	w->host = (struct sender_host){ .base = w->base, .net = w->net, .stream = "s", .arg = w, .judge = judge, .adapter_verdict = adapter };
+}
+
+static void end(struct world *w)
+{
+	sender_http.free(w->sender);
+	net_free(w->net);
+	event_base_free(w->base);
+	fake_plan_fini(&w->plan);
+	if (w->sink)
+		sink_free(w->sink);
+}
+
+static void make(struct world *w)
+{
+	char why[256] = "";
+	w->sender = sender_http.new(&w->plan.destination, &w->host, why, sizeof why);
+	if (!w->sender)
+		print_message("%s\n", why);
+	assert_non_null(w->sender);
+}
+
+static void send_to(struct world *w, struct batch *b, const char *url)
+{
+	b->url = url;
+	b->n = 1;
+	if (!b->body) {
+		b->body = "[{}]";
+		b->body_len = 4;
+	}
+	if (!b->timeout_us)
+		b->timeout_us = 5000000;
+	w->inside = true;
+	sender_http.send(w->sender, b);
+	w->inside = false;
+}
+
+static void await(struct world *w, unsigned n)
+{
+	int64_t until = clock_mono_us() + 20000000;
+	while (w->judged < n && clock_mono_us() < until)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(w->judged, n);
+}
+
+static void ask(struct world *w, const char *path)
+{
+	struct batch b = { 0 };
+	snprintf(w->url, sizeof w->url, "%s://localhost:%d%s", w->sink->tls ? "https" : "http", w->sink->port, path);
+	send_to(w, &b, w->url);
+	await(w, w->judged + 1);
+}
+
+/* ---- what a status means ------------------------------------------------------------------------------------------------------------ */
+
+static void each_status_is_the_verdict_of_the_table(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	static const struct { int status; enum verdict verdict; } table[] = {
+		{ 200, VERDICT_DONE }, { 201, VERDICT_BLOCKED }, { 202, VERDICT_BLOCKED }, { 301, VERDICT_BLOCKED }, { 307, VERDICT_BLOCKED },
+		{ 400, VERDICT_SPLIT }, { 401, VERDICT_BLOCKED }, { 403, VERDICT_BLOCKED }, { 404, VERDICT_BLOCKED }, { 405, VERDICT_BLOCKED },
+		{ 407, VERDICT_BLOCKED }, { 408, VERDICT_RETRY }, { 409, VERDICT_SPLIT }, { 411, VERDICT_SPLIT }, { 413, VERDICT_SPLIT },
+		{ 415, VERDICT_SPLIT }, { 418, VERDICT_SPLIT }, { 422, VERDICT_SPLIT }, { 425, VERDICT_RETRY }, { 429, VERDICT_RETRY },
+		{ 500, VERDICT_RETRY }, { 502, VERDICT_RETRY }, { 503, VERDICT_RETRY }, { 504, VERDICT_RETRY }, { 599, VERDICT_RETRY },
+	};
+	for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
+		char path[32];
+		snprintf(path, sizeof path, "/status/%d", table[i].status);
+		ask(&w, path);
+		assert_int_equal(w.status, table[i].status);
+		assert_int_equal(w.verdict, table[i].verdict);
+		assert_true(w.reached);
+		assert_string_equal(w.answer, "it is said\n");
+		if (table[i].verdict == VERDICT_SPLIT || table[i].verdict == VERDICT_RETRY)
+			assert_non_null(strstr(w.reason, ": it is said"));
+	}
+	ask(&w, "/status/202");
+	assert_non_null(strstr(w.reason, "add 202 to `accept:`"));
+	w.sink->extra = "Location: https://else.where/\r\n";
+	ask(&w, "/status/302");
+	assert_non_null(strstr(w.reason, "https://else.where/"));
+	w.sink->extra = NULL;
+	static const int accept[] = { 202, 409 };
+	w.plan.destination.accept = accept;
+	w.plan.destination.naccept = 2;
+	char why[100];
+	assert_int_equal(sender_http.update(w.sender, &w.plan.destination, why, sizeof why), 0);
+	ask(&w, "/status/202");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	ask(&w, "/status/409");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	ask(&w, "/status/200");
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	/* all of it on one connection, over an update that changed nothing of it */
+	assert_int_equal(http_client_connections(w.net->http), 1);
+	assert_int_equal(w.sink->connections, 1);
+	end(&w);
+}
+
+static void retry_after_is_read_as_seconds_or_a_date(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	w.sink->extra = "Retry-After: 120\r\n";
+	ask(&w, "/status/503");
+	assert_int_equal(w.retry_after_us, 120000000);
+	char date[100];
+	time_t at = time(NULL) + 300;
+	struct tm tm;
+	strftime(date, sizeof date, "retry-after: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&at, &tm));
+	w.sink->extra = date;
+	ask(&w, "/status/429");
+	assert_in_range(w.retry_after_us, 290000000, 301000000);
+	static const char *const none[] = { "Retry-After: soon\r\n", "Retry-After: -5\r\n", "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "" };
+	for (unsigned i = 0; i < 4; i++) {
+		w.sink->extra = none[i];
+		ask(&w, "/status/503");
+		assert_int_equal(w.retry_after_us, 0);
+	}
+	end(&w);
+}
+
+static bool thinks(struct judgement *j, const struct answer *a)
+{
+	assert_int_equal(a->status, 200);
+	assert_int_equal(a->len, 2);
+	assert_memory_equal(a->body, "ok", 2);
+	assert_true(a->nheaders >= 1);
+	assert_string_equal(a->header_names[0], "content-length");
+	assert_string_equal(a->header_values[0], "2");
+	j->verdict = VERDICT_RETRY;
+	j->reason = "it says ok but does not mean it";
+	return true;
+}
+
+static void an_adapters_opinion_comes_first(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	w.opinion = thinks;
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_RETRY);
+	assert_string_equal(w.reason, "it says ok but does not mean it");
+	end(&w);
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------------------------------ */
+
+static void the_request_is_what_was_asked_for(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	static const char *const names[] = { "X-Key", "Empty" }, *const values[] = { "secret", "" };
+	char *body = malloc(3000000);
+	memset(body, 'm', 3000000);
+	struct batch b = { .nheaders = 2, .header_names = names, .header_values = values, .body = body, .body_len = 3000000 };
+	snprintf(w.url, sizeof w.url, "http://localhost:%d/in/17?a=b%%20c", w.sink->port);
+	send_to(&w, &b, w.url);
+	await(&w, 1);
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	assert_int_equal(w.sink->len, 3000000);
+	assert_memory_equal(w.sink->body, body, 3000000);
+	assert_non_null(strstr(w.sink->head, "POST /in/17?a=b%20c HTTP/1.1\r\n"));
+	assert_non_null(strstr(w.sink->head, "\r\nX-Key: secret\r\n"));
+	assert_non_null(strstr(w.sink->head, "\r\nEmpty:\r\n"));
+	assert_non_null(strstr(w.sink->head, "\r\nContent-Type: application/json\r\n"));
+	assert_non_null(strstr(w.sink->head, "\r\nUser-Agent: sluice/"));
+	assert_null(strstr(w.sink->head, "Expect:"));
+	assert_null(strstr(w.sink->head, "Transfer-Encoding"));
+	free(body);
+	end(&w);
+}
+
+static void gzip_gives_the_same_bytes(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	w.plan.destination.gzip = true;
+	w.plan.destination.body_type = "text/x-test";
+	make(&w);
+	for (unsigned round = 0; round < 3; round++) {
+		struct buf body = BUF_INIT, back = BUF_INIT;
+		for (unsigned i = 0; i < 5000 * round + 1; i++)
+			buf_addf(&body, "{\"ident\":\"%u\"}", i * 7919 + round);
+		struct batch b = { .body = body.p, .body_len = body.len };
+		snprintf(w.url, sizeof w.url, "http://localhost:%d/ok", w.sink->port);
+		send_to(&w, &b, w.url);
+		await(&w, round + 1);
+		assert_int_equal(w.verdict, VERDICT_DONE);
+		assert_non_null(strstr(w.sink->head, "\r\nContent-Encoding: gzip\r\n"));
+		assert_non_null(strstr(w.sink->head, "\r\nContent-Type: text/x-test\r\n"));
+		buf_reserve(&back, body.len);
+		z_stream z = { .next_in = (Bytef *)w.sink->body, .avail_in = (uInt)w.sink->len, .next_out = (Bytef *)back.p, .avail_out = (uInt)back.cap };
+		assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+		assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+		assert_int_equal(z.total_out, body.len);
+		assert_memory_equal(back.p, body.p, body.len);
+		assert_true(round == 0 || w.sink->len < body.len / 2);
+		inflateEnd(&z);
+		buf_fini(&body);
+		buf_fini(&back);
+	}
+	end(&w);
+}
+
+/* ---- far ends that misbehave --------------------------------------------------------------------------------------------------------------- */
+
+static void answers_that_end_early_or_are_none_are_retried(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	static const char *const paths[] = { "/cut", "/close", "/garbage" };
+	for (unsigned i = 0; i < 3; i++) {
+		ask(&w, paths[i]);
+		assert_int_equal(w.verdict, VERDICT_RETRY);
+		assert_true(*w.reason);
+	}
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	end(&w);
+}
+
+static void interim_answers_are_not_the_answer(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	ask(&w, "/early");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	assert_int_equal(w.status, 200);
+	assert_int_equal(w.retry_after_us, 0); /* the 103 had one */
+	end(&w);
+}
+
+static void big_answers_are_drained_and_endless_ones_cut_off(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	ask(&w, "/big");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	ask(&w, "/ok");
+	assert_int_equal(w.sink->connections, 1);
+	ask(&w, "/huge");
+	assert_int_equal(w.verdict, VERDICT_DONE); /* its status had said so */
+	ask(&w, "/ok");
+	assert_int_equal(w.sink->connections, 2);
+	ask(&w, "/heads");
+	assert_int_equal(w.verdict, VERDICT_RETRY);
+	assert_int_equal(w.retry_after_us, 5000000);
+	end(&w);
+}
+
+static void an_answer_before_the_body_was_read_counts(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	char *body = calloc(1, 8000000);
+	struct batch b = { .body = body, .body_len = 8000000 };
+	snprintf(w.url, sizeof w.url, "http://localhost:%d/rude", w.sink->port);
+	send_to(&w, &b, w.url);
+	await(&w, 1);
+	assert_int_equal(w.status, 400);
+	assert_int_equal(w.verdict, VERDICT_SPLIT);
+	free(body);
+	end(&w);
+}
+
+static void silence_is_a_timeout(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	struct batch b = { .timeout_us = 200000 };
+	snprintf(w.url, sizeof w.url, "http://localhost:%d/silent", w.sink->port);
+	int64_t before = clock_mono_us();
+	send_to(&w, &b, w.url);
+	await(&w, 1);
+	assert_in_range(clock_mono_us() - before, 190000, 3000000);
+	assert_int_equal(w.verdict, VERDICT_RETRY);
+	assert_int_equal(w.status, 0);
+	assert_false(w.reached);
+	end(&w);
+}
+
+static void nobody_there_is_retried_and_a_bad_url_blocks(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	int port = w.sink->port;
+	sink_free(w.sink);
+	w.sink = NULL;
+	struct batch b = { 0 };
+	snprintf(w.url, sizeof w.url, "http://127.0.0.1:%d/", port);
+	send_to(&w, &b, w.url);
+	await(&w, 1);
+	assert_int_equal(w.verdict, VERDICT_RETRY);
+	assert_false(w.reached);
+	static const char *const bad[] = { "file:///etc/passwd", "ftp://localhost/", "http://[::1", "gopher://localhost/" };
+	for (unsigned i = 0; i < 4; i++) {
+		struct batch again = { 0 };
+		send_to(&w, &again, bad[i]);
+		await(&w, i + 2);
+		assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	}
+	end(&w);
+}
+
+static void many_at_once_and_connections_are_kept(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	w.plan.destination.connections = 8;
+	make(&w);
+	snprintf(w.url, sizeof w.url, "http://localhost:%d/ok", w.sink->port);
+	for (unsigned round = 0; round < 20; round++) {
+		struct batch b[8] = { { 0 } };
+		for (unsigned i = 0; i < 8; i++)
+			send_to(&w, &b[i], w.url);
+		await(&w, round * 8 + 8);
+	}
+	assert_int_equal(w.sink->requests, 160);
+	assert_true(w.sink->connections <= 8);
+	/* two of these are cancelled: nothing comes for them any more, and the others go on */
+	struct batch b[4] = { { 0 } };
+	for (unsigned i = 0; i < 4; i++)
+		send_to(&w, &b[i], w.url);
+	sender_http.cancel(w.sender, &b[0]);
+	sender_http.cancel(w.sender, &b[2]);
+	await(&w, 162);
+	for (unsigned i = 0; i < 20; i++)
+		event_base_loop(w.base, EVLOOP_NONBLOCK);
+	assert_int_equal(w.judged, 162);
+	end(&w);
+}
+
+/* ---- TLS ------------------------------------------------------------------------------------------------------------------------------------- */
+
+static char dir[] = "/tmp/sluice-test-XXXXXX";
+static char server_cert[64], server_key[64], client_cert[64], client_key[64], other_cert[64], other_key[64];
+
+static int make_certificates(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	char *const to[] = { server_cert, server_key, client_cert, client_key, other_cert, other_key };
+	for (unsigned i = 0; i < 6; i++)
+		snprintf(to[i], sizeof server_cert, "%s/%u.pem", dir, i);
+	sink_certificate("localhost", server_cert, server_key);
+	sink_certificate("client", client_cert, client_key);
+	sink_certificate("other", other_cert, other_key);
+	return 0;
+}
+
+static int drop_certificates(void **state)
+{
+	(void)state;
+	char *const to[] = { server_cert, server_key, client_cert, client_key, other_cert, other_key };
+	for (unsigned i = 0; i < 6; i++)
+		unlink(to[i]);
+	return rmdir(dir);
+}
+
+static void tls_needs_the_right_authority_and_the_right_certificate(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(server_cert, server_key, client_cert));
+	struct destination *d = &w.plan.destination;
+	char why[256];
+	make(&w); /* the system's authorities do not know it */
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	assert_non_null(strstr(w.reason, "certificate"));
+	d->tls_ca = server_cert;
+	assert_int_equal(sender_http.update(w.sender, d, why, sizeof why), 0);
+	ask(&w, "/ok"); /* trusted, but we bring none */
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	d->tls_cert = other_cert;
+	d->tls_key = other_key;
+	assert_int_equal(sender_http.update(w.sender, d, why, sizeof why), 0);
+	ask(&w, "/ok"); /* not the one they want */
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	d->tls_cert = client_cert;
+	d->tls_key = client_key;
+	assert_int_equal(sender_http.update(w.sender, d, why, sizeof why), 0);
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	uint64_t before = http_client_connections(w.net->http);
+	/* unchanged files: the connection goes on; a renewed certificate in the same file: a new one */
+	assert_int_equal(sender_http.update(w.sender, d, why, sizeof why), 0);
+	ask(&w, "/ok");
+	assert_int_equal(http_client_connections(w.net->http), before);
+	sink_certificate("client", client_cert, client_key);
+	assert_int_equal(sender_http.update(w.sender, d, why, sizeof why), 0);
+	ask(&w, "/ok");
+	assert_true(http_client_connections(w.net->http) > before);
+	assert_int_equal(w.verdict, VERDICT_BLOCKED); /* … which the far end does not know yet */
+	/* files that are not there: told at once, and the old settings stay usable */
+	d->tls_ca = "/nonexistent/ca.pem";
+	assert_int_equal(sender_http.update(w.sender, d, why, sizeof why), -1);
+	assert_non_null(strstr(why, "/nonexistent/ca.pem"));
+	end(&w);
+}
+
+static void the_name_in_the_certificate_counts_unless_verify_is_off(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(other_cert, other_key, NULL));
+	w.plan.destination.tls_ca = other_cert;
+	make(&w);
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	w.plan.destination.tls_verify = false;
+	char why[100];
+	assert_int_equal(sender_http.update(w.sender, &w.plan.destination, why, sizeof why), 0);
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	w.plan.destination.tls_verify = true; /* a connection that was not verified is not good enough any more */
+	assert_int_equal(sender_http.update(w.sender, &w.plan.destination, why, sizeof why), 0);
+	ask(&w, "/ok");
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	end(&w);
+}
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool internal(const char *text)
+{
+	struct sockaddr_in a4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6 };
+	if (inet_pton(AF_INET, text, &a4.sin_addr) == 1)
+		return http_address_is_internal((struct sockaddr *)&a4);
+	assert_int_equal(inet_pton(AF_INET6, text, &a6.sin6_addr), 1);
+	return http_address_is_internal((struct sockaddr *)&a6);
+}
+
+static void metadata_addresses_are_known_in_every_spelling(void **state)
+{
+	(void)state;
+	static const char *const yes[] = { "169.254.169.254", "169.254.0.1", "100.100.100.200", "192.0.0.192", "fe80::1", "febf::1", "fd00:ec2::254",
+		"::ffff:169.254.169.254", "::169.254.169.254", "64:ff9b::a9fe:a9fe" };
+	static const char *const no[] = { "127.0.0.1", "10.0.0.1", "192.168.1.1", "169.253.1.1", "100.100.100.201", "::1", "fec0::1", "fd00::1",
+		"::ffff:10.0.0.1", "2001:db8::1" };
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(internal(yes[i]));
+		assert_false(internal(no[i]));
+	}
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	inet_pton(AF_INET, "169.254.169.254", &a.sin_addr);
+	assert_true(http_address_is_literal("http://169.254.169.254/x", (struct sockaddr *)&a));
+	assert_false(http_address_is_literal("http://metadata.internal/x", (struct sockaddr *)&a));
+	assert_false(http_address_is_literal("http://169.254.169.253/x", (struct sockaddr *)&a));
+}
+
+static void a_message_cannot_lead_to_a_metadata_address(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, NULL);
+	fake_plan_fini(&w.plan);
+	fake_plan_init(&w.plan, "http://{host}/x");
+	make(&w);
+	struct batch b = { 0 };
+	send_to(&w, &b, "http://169.254.169.254/x");
+	await(&w, 1);
+	assert_int_equal(w.verdict, VERDICT_BLOCKED);
+	assert_non_null(strstr(w.reason, "metadata"));
+	end(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_status_is_the_verdict_of_the_table),
+		cmocka_unit_test(retry_after_is_read_as_seconds_or_a_date),
+		cmocka_unit_test(an_adapters_opinion_comes_first),
+		cmocka_unit_test(the_request_is_what_was_asked_for),
+		cmocka_unit_test(gzip_gives_the_same_bytes),
+		cmocka_unit_test(answers_that_end_early_or_are_none_are_retried),
+		cmocka_unit_test(interim_answers_are_not_the_answer),
+		cmocka_unit_test(big_answers_are_drained_and_endless_ones_cut_off),
+		cmocka_unit_test(an_answer_before_the_body_was_read_counts),
+		cmocka_unit_test(silence_is_a_timeout),
+		cmocka_unit_test(nobody_there_is_retried_and_a_bad_url_blocks),
+		cmocka_unit_test(many_at_once_and_connections_are_kept),
+		cmocka_unit_test(tls_needs_the_right_authority_and_the_right_certificate),
+		cmocka_unit_test(the_name_in_the_certificate_counts_unless_verify_is_off),
+		cmocka_unit_test(metadata_addresses_are_known_in_every_spelling),
+		cmocka_unit_test(a_message_cannot_lead_to_a_metadata_address),
+	};
+	return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
+}
