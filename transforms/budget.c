@@ -190,6 +190,7 @@ struct vm *vm_new(const struct vm_limits *limits)
 	struct buf why = BUF_INIT;
 
 	vm->limits = *limits;
+	vm->name = "lua";
 	vm->steps = INT64_MAX;
 	index_init(&vm->index);
 	vm->L = lua_newstate(vm_alloc, vm);

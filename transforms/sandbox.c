@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "transforms/convert.h"
+#include "transforms/libraries.h"
 
 static const char *const allowed_base[] = { "assert", "error", "ipairs", "next", "pairs", "rawequal", "rawget", "rawlen", "rawset",
 	"select", "tonumber", "tostring", "type", "_VERSION", NULL };
@@ -319,8 +320,12 @@ RAISES void sandbox_open(lua_State *L)
 		lua_settop(L, libs);
 	}
 
-	json_open(L);
-	lua_setfield(L, libs, "json");
+	static const struct { const char *name; void (*open)(lua_State *L); } given[] = { { "json", json_open }, { "crypto", crypto_open },
+		{ "geo", geo_open }, { "time", time_open }, { "log", log_open } };
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		given[i].open(L);
+		lua_setfield(L, libs, given[i].name);
+	}
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &libraries);
 }
 

@@ -3,6 +3,7 @@
  * Everything between the two vm_run's walls may raise; nothing outside of them touches the Lua state. */
 #include "transforms/script.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ int script_load(struct vm *vm, const char *path, const char *text, size_t len, i
 	struct load l = { .path = path, .text = text, .len = len };
 
 	vm->loading = true;
+	vm->name = path;
 	int failed = vm_run(vm, load, &l, LOAD_PATIENCE, why);
 	vm->loading = false;
 	if (!failed)
@@ -76,6 +78,7 @@ int program_init(struct program *p, struct vm *vm, int table, const char *name, 
 	struct making k = { .p = p, .table = table, .options = options_json ? options_json : "{}", .stream = stream };
 
 	*p = (struct program){ .vm = vm, .name = name, .transform = LUA_NOREF, .ctx = LUA_NOREF };
+	snprintf(p->log_name, sizeof(p->log_name), "adapter/%s", name);
 	return vm_run(vm, make, &k, LOAD_PATIENCE, why);
 }
 
@@ -116,7 +119,7 @@ static void suspend(struct program *p, const struct call *c, int64_t now)
 	if (++p->exhausted_in_row < EXHAUSTED_MAX)
 		return;
 	if (p->exhausted_in_row == EXHAUSTED_MAX)
-		log_error(p->name, "suspended", "stream=%s exhausted=%d hint=%s", log_quote(c->stream), EXHAUSTED_MAX,
+		log_error(p->log_name, "suspended", "stream=%s exhausted=%d hint=%s", log_quote(c->stream), EXHAUSTED_MAX,
 			log_quote("its messages become dead letters; put the adapter right and reload"));
 	p->trial_us = now + TRIAL_US;
 }
@@ -136,13 +139,14 @@ enum render_result program_run(struct program *p, const struct message *m, const
 		return RENDER_FAILED;
 	}
 	p->counts.calls++;
+	p->vm->name = p->log_name;
 	int failed = vm_run(p->vm, work, &j, patience, why);
 	msg_end(p->vm);
 	int64_t end = clock_mono_us();
 	p->counts.us += end - begin;
 	if (!failed) {
 		if (p->exhausted_in_row >= EXHAUSTED_MAX)
-			log_info(p->name, "resumed", "stream=%s", log_quote(c->stream));
+			log_info(p->log_name, "resumed", "stream=%s", log_quote(c->stream));
 		p->exhausted_in_row = 0;
 		return j.result;
 	}

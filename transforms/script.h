@@ -13,6 +13,7 @@ void script_unload(struct vm *vm, int ref);
 struct program {
 	struct vm *vm;
 	const char *name;
+	char log_name[80];
 	int transform, ctx;        /* registry references */
 	unsigned exhausted_in_row;
 	int64_t trial_us;          /* suspended: when it may be called next */

@@ -54,6 +54,9 @@ struct vm {
 	size_t heap;            /* bytes that Lua holds now */
 	size_t held;            /* bytes that the host holds for this call */
 	size_t written_from;    /* convert.c: where in its buf the value being written begins */
+	const char *name;       /* "adapter/NAME" of what runs, for its log lines */
+	int64_t log_second_us;  /* lib_log.c: so many lines since then, so many not written */
+	unsigned log_lines, log_withheld;
 	bool loading;           /* an adapter's file runs: its globals are being made */
 	/* scratch of one C function at a time; nobody keeps anything in it across a RAISES that may come here again */
 	struct buf scratch, sorted, text;
