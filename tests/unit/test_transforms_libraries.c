@@ -64,7 +64,7 @@ static void test_geo(void **state)
 {
 	(void)state;
 	says("math.floor(geo.distance(54.687157, 25.279652, 52.229676, 21.012229) / 1000 + 0.5)", "393"); /* Vilnius to Warsaw */
-	says("math.floor(geo.distance(0, 0, 0, 180) + 0.5), geo.distance(1, 2, 1, 2)", "20015115 0.0");
+	says("math.floor(geo.distance(0, 0, 0, 180) + 0.5), geo.distance(1, 2, 1, 2)", "20015114 0.0");
 	says("geo.bearing(0, 0, 1, 0), geo.bearing(0, 0, 0, 1), geo.bearing(0, 0, -1, 0), math.floor(geo.bearing(0, 0, 0, -1) + 0.5)", "0.0 90.0 180.0 270");
 	says("tostring(geo.valid(45.1, 14)), tostring(geo.valid(0, 0)), tostring(geo.valid(91, 0)), tostring(geo.valid(nil, 1)), tostring(geo.valid('1', 1)), tostring(geo.valid(0/0, 1))",
 		"true false false false false false");
