@@ -73,8 +73,7 @@ static void set_state(struct buffer *b, struct ref *r, enum ref_state state)
 
 void window_append(struct buffer *b, struct ref *r)
 {
-	assert(r->state == REF_LOOSE && (!b->last || b->last->block->position <= r->block->position));
-	r->buffer = b;
+	assert(r->buffer == b && r->state == REF_LOOSE && (!b->last || b->last->block->position <= r->block->position));
 	r->prev = b->last;
 	r->next = NULL;
 	if (b->last)

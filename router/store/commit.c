@@ -14,6 +14,7 @@
 #define COMPACT_AT_ONCE 64
 #define REOPEN_FIRST_US 50000
 #define REOPEN_MAX_US 5000000
+#define UNDECIDED_US 3000000     /* so long a source waits to hear whether the failed commit is on disk after all */
 #define FAILURES_AT_END 3        /* so often a closing store tries to record what was settled */
 #define IDLE_US 60000000         /* dead letters are looked at though nothing happens */
 
@@ -152,6 +153,16 @@ static void answer(struct store *s)
 		port_done(t->port, t);
 	}
 	c->tickets = NULL;
+}
+
+static void answer_failed(struct store *s, const char *why)
+{
+	for (struct ticket *t = s->commit->tickets; t; t = t->next)
+		if (t->result != TICKET_FULL) {
+			t->result = TICKET_FAILED;
+			snprintf(t->why, sizeof(t->why), "the store could not write: %s", why);
+		}
+	answer(s);
 }
 
 /* A committed block goes to the senders that keep up; the others will find it on disk. */
@@ -307,12 +318,7 @@ static void fail(struct store *s, const char *why)
 		s->dead_drops = d;
 	}
 	names_written(s, false);
-	for (struct ticket *t = c->tickets; t; t = t->next)
-		if (t->result != TICKET_FULL) {
-			t->result = TICKET_FAILED;
-			snprintf(t->why, sizeof(t->why), "the store could not write: %s", why);
-		}
-	answer(s);
+	answer_failed(s, why);
 }
 
 /* ---- a write failed */
@@ -350,7 +356,7 @@ static bool heal(struct store *s, const char *why)
 {
 	char again[200];
 	uint64_t last = 0;
-	int64_t pause = REOPEN_FIRST_US;
+	int64_t pause = REOPEN_FIRST_US, undecided = clock_mono_us() + UNDECIDED_US;
 	log_error("store", "write-failed", "why=%s hint=%s", log_quote(why), log_quote("reopening the database; nothing is taken in until it works"));
 	store_lock(s);
 	s->parked = true;
@@ -368,6 +374,8 @@ static bool heal(struct store *s, const char *why)
 		store_lock(s);
 		int64_t until = clock_mono_us() + pause;
 		while (!s->stop && clock_mono_us() < until) {
+			if (clock_mono_us() > undecided)
+				answer_failed(s, why);
 			refuse_waiting(s, again);
 			int64_t tick = until < clock_mono_us() + 20000 ? until : clock_mono_us() + 20000;
 			struct timespec t = { .tv_sec = tick / 1000000, .tv_nsec = tick % 1000000 * 1000 };

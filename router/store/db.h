@@ -33,7 +33,7 @@ enum db_result {
 	DB_LOCKED,   /* another process has it open */
 };
 
-#define DB_WRITE_BUFFER (16u << 20)  /* memory before rows go to a table */
+#define DB_WRITE_BUFFER (8u << 20)  /* memory before rows go to a table */
 #define DB_TABLE_SIZE (8u << 20)     /* bytes of one table file */
 
 /* why gets the words of whatever is not DB_OK; it may be NULL. `env` must outlive the database. */

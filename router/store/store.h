@@ -90,7 +90,8 @@ void port_run(struct port *p);        /* runs due callbacks on this thread */
 enum ticket_result {
 	TICKET_TAKEN,   /* durable for every stream it matched */
 	TICKET_FULL,    /* nothing written: a stream with `full: block` has no room, or the disk limit is reached; why names it */
-	TICKET_FAILED,  /* nothing written: the disk refused; why has the words */
+	TICKET_FAILED,  /* nothing written: the disk refused; why has the words. (Where a disk fails for more than 3 s, so that nobody can
+	                   say what it kept of the last commit, that is answered so too; if it kept it after all, it is delivered.) */
 };
 /* Called once per submitted ticket, inside port_run of its port. The ticket is freed after it returns. */
 typedef void ticket_done_fn(void *arg, enum ticket_result result, const char *why);

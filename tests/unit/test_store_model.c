@@ -461,7 +461,7 @@ static void test_store_agrees_with_the_model(void **state)
 	(void)state;
 	uint64_t seed = seed_wanted();
 	print_message("STORE_MODEL_SEED=%llu\n", (unsigned long long)seed);
-	run(seed, ops_wanted(60000), false);
+	run(seed, ops_wanted(30000), false);
 }
 
 static void test_store_agrees_with_the_model_while_the_disk_fails(void **state)
@@ -469,7 +469,7 @@ static void test_store_agrees_with_the_model_while_the_disk_fails(void **state)
 	(void)state;
 	uint64_t seed = seed_wanted();
 	print_message("STORE_MODEL_SEED=%llu\n", (unsigned long long)seed);
-	run(seed, ops_wanted(40000), true);
+	run(seed, ops_wanted(20000), true);
 }
 
 int main(void)
