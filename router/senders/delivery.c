@@ -5,6 +5,7 @@
  * re-entrant; these only ask for it (delivery_kick). */
 #include "senders/delivery_parts.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -294,8 +295,8 @@ struct delivery *delivery_new(const struct delivery_env *env, const struct plan 
 
 void delivery_update(struct delivery *d, const struct plan *plan, const struct stream *s)
 {
-	if (d->next_plan)
-		plan_unref(d->next_plan);
+	assert(s->buffer == d->s->buffer); /* another buffer is another delivery */
+	plan_unref(d->next_plan);
 	d->next_plan = plan_ref(plan);
 	d->next_s = s;
 	d->paused = s->paused;

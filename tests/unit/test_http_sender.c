@@ -2,6 +2,8 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <event2/event.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -389,6 +391,51 @@ static void nobody_there_is_retried_and_a_bad_url_blocks(void **state)
 	end(&w);
 }
 
+/* Takes the place of libc's for libcurl too: a name server that does not answer. */
+static _Atomic unsigned looking;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (node && strcmp(node, "slow.test") == 0) {
+		looking++;
+		usleep(1500000);
+		looking--;
+		return EAI_AGAIN;
+	}
+	return real(node, service, hints, out);
+}
+
+static void a_name_server_that_does_not_answer_stops_nobody(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w, sink_new(NULL, NULL, NULL));
+	make(&w);
+	ask(&w, "/ok");
+	struct batch slow[2] = { { .timeout_us = 100000 }, { .timeout_us = 10000000 } };
+	int64_t before = clock_mono_us();
+	send_to(&w, &slow[0], "http://slow.test/");
+	send_to(&w, &slow[1], "http://slow.test/");
+	while (looking < 2)
+		event_base_loop(w.base, EVLOOP_NONBLOCK);
+	struct batch b = { 0 };
+	char url[100];
+	snprintf(url, sizeof url, "http://localhost:%d/ok", w.sink->port);
+	send_to(&w, &b, url);
+	await(&w, 2);
+	assert_int_equal(w.verdict, VERDICT_DONE);
+	await(&w, 3); /* the timeout */
+	assert_int_equal(w.verdict, VERDICT_RETRY);
+	sender_http.cancel(w.sender, &slow[1]);
+	assert_true(clock_mono_us() - before < 1000000);
+	end(&w);
+	while (looking)
+		usleep(10000);
+	usleep(100000);
+}
+
 static void many_at_once_and_connections_are_kept(void **state)
 {
 	(void)state;
@@ -569,6 +616,7 @@ int main(void)
 		cmocka_unit_test(an_answer_before_the_body_was_read_counts),
 		cmocka_unit_test(silence_is_a_timeout),
 		cmocka_unit_test(nobody_there_is_retried_and_a_bad_url_blocks),
+		cmocka_unit_test(a_name_server_that_does_not_answer_stops_nobody),
 		cmocka_unit_test(many_at_once_and_connections_are_kept),
 		cmocka_unit_test(tls_needs_the_right_authority_and_the_right_certificate),
 		cmocka_unit_test(the_name_in_the_certificate_counts_unless_verify_is_off),
