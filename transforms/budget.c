@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "transforms/batch.h"
 #include "transforms/msg.h"
 #include "transforms/script.h"
 
@@ -181,6 +182,7 @@ static int open_state(lua_State *L)
 	sandbox_open(L);
 	msg_open(L);
 	ctx_open(L);
+	batch_open(L);
 	return 0;
 }
 

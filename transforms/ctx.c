@@ -1,4 +1,5 @@
 /* ctx.c - what a script is told beside the message. Each part is made when it is asked for. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,65 +9,246 @@
 
 static const char metatable; /* its address is the key of the metatable */
 
-/* User values: 1 options, 2 the table made of device_text. */
+enum { OPTIONS = 1, DEVICE, STATE, DECLARED, VALUES = DECLARED }; /* user values: DECLARED is the adapter's `state`, or nil */
+
 struct ctx {
-	const struct call *call; /* NULL: between calls */
-	const char *stream, *suffix;
+	struct facts *facts;     /* NULL: between calls */
+	const char *stream;
 	const char *device_text; /* lives as long as the plan, so the same address is the same text */
+	bool has_state;          /* the state of this call has been read into STATE */
 };
 
-RAISES static int push_device(lua_State *L, struct ctx *c)
+RAISES static int push_json(lua_State *L, const char *p, size_t n, const char *what)
 {
 	const char *why;
 
-	if (!c->call->device_data) {
+	if (json_push_text(L, p, n, &why) < 0)
+		return luaL_error(L, "%s: %s", what, why);
+	return 1;
+}
+
+RAISES static int push_device(lua_State *L, struct ctx *c)
+{
+	const char *text = c->facts->call->device_data;
+
+	if (!text) {
 		lua_newtable(L);
 		return 1;
 	}
-	if (c->device_text == c->call->device_data) {
-		lua_getiuservalue(L, 1, 2);
+	if (c->device_text == text) {
+		lua_getiuservalue(L, 1, DEVICE);
 		return 1;
 	}
-	if (json_push_text(L, c->call->device_data, strlen(c->call->device_data), &why) < 0)
-		return luaL_error(L, "per-device data: %s", why);
-	c->device_text = c->call->device_data;
+	push_json(L, text, strlen(text), "per-device data");
+	c->device_text = text;
 	lua_pushvalue(L, -1);
-	lua_setiuservalue(L, 1, 2);
+	lua_setiuservalue(L, 1, DEVICE);
 	return 1;
+}
+
+/* ---- state ---------------------------------------------------------------------------------------------------------------- */
+
+/* The whole state: each adapter of the rendering has a member of its own. */
+RAISES static void push_states(lua_State *L, const struct facts *f)
+{
+	if (f->state->len)
+		push_json(L, f->state->p, f->state->len, "state");
+	else
+		lua_newtable(L);
+}
+
+RAISES static int push_state(lua_State *L, struct ctx *c)
+{
+	if (lua_getiuservalue(L, 1, DECLARED) != LUA_TTABLE)
+		return luaL_error(L, "ctx.state: the adapter declares no state");
+	if (!c->has_state) {
+		push_states(L, c->facts);
+		if (lua_getfield(L, -1, c->facts->name) != LUA_TTABLE)
+			lua_newtable(L);
+		lua_setiuservalue(L, 1, STATE);
+		c->has_state = true;
+	}
+	lua_getiuservalue(L, 1, STATE);
+	return 1;
+}
+
+RAISES static void check_state(lua_State *L, int state, int declared)
+{
+	lua_pushnil(L);
+	while (lua_next(L, state)) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+		lua_pushvalue(L, -2);
+		if (lua_rawget(L, declared) != LUA_TSTRING)
+			luaL_error(L, "ctx.state.%s is not declared in the adapter's `state`", key);
+		const char *want = lua_tostring(L, -1), *have = lua_type(L, -2) == LUA_TNUMBER && lua_isinteger(L, -2) ? "integer" : luaL_typename(L, -2);
+		if (strcmp(want, have) != 0 && !(strcmp(want, "number") == 0 && strcmp(have, "integer") == 0))
+			luaL_error(L, "ctx.state.%s is declared as %s, and is a %s", key, want, have);
+		lua_pop(L, 2);
+	}
+}
+
+RAISES void ctx_keep_state(lua_State *L, int i)
+{
+	struct ctx *c = lua_touserdata(L, i);
+	struct facts *f = c->facts;
+	struct buf *text = &vm_of(L)->text;
+
+	if (!c->has_state)
+		return;
+	lua_settop(L, i);
+	lua_getiuservalue(L, i, STATE);
+	lua_getiuservalue(L, i, DECLARED);
+	check_state(L, i + 1, i + 2);
+	push_states(L, f);
+	lua_pushvalue(L, i + 1);
+	lua_setfield(L, -2, f->name);
+	buf_clear(text);
+	json_write(L, -1, text);
+	if (text->len > SCRIPT_STATE_MAX)
+		luaL_error(L, "the state takes %d bytes; %d is the most", (int)text->len, SCRIPT_STATE_MAX);
+	if (text->len == f->state->len && memcmp(text->p, f->state->p, text->len) == 0)
+		return;
+	buf_clear(f->state);
+	buf_add(f->state, text->p, text->len);
+	f->state_changed = true;
+}
+
+/* ---- what came with the bytes of a channel ----------------------------------------------------------------------------------- */
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+RAISES static void push_decoded(lua_State *L, const char *p, const char *end)
+{
+	luaL_Buffer b;
+
+	luaL_buffinit(L, &b);
+	for (; p < end; p++) {
+		if (*p == '%' && end - p > 2 && digit(p[1]) >= 0 && digit(p[2]) >= 0) {
+			luaL_addchar(&b, (char)(digit(p[1]) << 4 | digit(p[2])));
+			p += 2;
+		} else {
+			luaL_addchar(&b, *p == '+' ? ' ' : *p);
+		}
+	}
+	luaL_pushresult(&b);
+}
+
+/* id=1&lat=2 → {id = "1", lat = "2"}; of a name given twice the last counts */
+RAISES static int push_query(lua_State *L, const char *p)
+{
+	lua_newtable(L);
+	while (p && *p) {
+		const char *end = p + strcspn(p, "&"), *equals = memchr(p, '=', (size_t)(end - p));
+		if (end > p) {
+			push_decoded(L, p, equals ? equals : end);
+			push_decoded(L, equals ? equals + 1 : end, end);
+			lua_rawset(L, -3);
+		}
+		p = *end ? end + 1 : end;
+	}
+	return 1;
+}
+
+RAISES void push_headers(lua_State *L, unsigned n, const char *const *names, const char *const *values)
+{
+	lua_createtable(L, 0, (int)n);
+	for (unsigned i = 0; i < n; i++) {
+		luaL_Buffer b;
+		luaL_buffinit(L, &b);
+		for (const char *p = names[i]; *p; p++)
+			luaL_addchar(&b, (char)tolower((unsigned char)*p));
+		luaL_pushresult(&b);
+		lua_pushstring(L, values[i]);
+		lua_rawset(L, -3);
+	}
+}
+
+RAISES static int push_conn(lua_State *L, const struct arrival *in)
+{
+	if (!in->conn)
+		return luaL_error(L, "ctx.conn: there is no connection here");
+	if (*in->conn == 0) {
+		lua_newtable(L);
+		*in->conn = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	lua_rawgeti(L, LUA_REGISTRYINDEX, *in->conn);
+	return 1;
+}
+
+RAISES static int of_arrival(lua_State *L, const struct arrival *in, const char *key)
+{
+	if (strcmp(key, "query") == 0)
+		return push_query(L, in->query);
+	if (strcmp(key, "headers") == 0) {
+		push_headers(L, in->nheaders, in->header_names, in->header_values);
+		return 1;
+	}
+	if (strcmp(key, "conn") == 0)
+		return push_conn(L, in);
+	if (strcmp(key, "method") == 0)
+		lua_pushstring(L, in->method);
+	else if (strcmp(key, "topic") == 0)
+		lua_pushstring(L, in->topic);
+	else if (strcmp(key, "peer") == 0)
+		lua_pushstring(L, in->peer);
+	else
+		return 0;
+	return 1;
+}
+
+/* ---- the object ---------------------------------------------------------------------------------------------------------------- */
+
+RAISES static int of_call(lua_State *L, struct ctx *c, const char *key)
+{
+	const struct call *call = c->facts->call;
+	char id[96];
+
+	if (strcmp(key, "device") == 0)
+		return push_device(L, c);
+	if (strcmp(key, "state") == 0)
+		return push_state(L, c);
+	if (strcmp(key, "ident") == 0) {
+		lua_pushlstring(L, call->ident, call->ident_len);
+		return 1;
+	}
+	if (strcmp(key, "id") == 0) {
+		snprintf(id, sizeof(id), "%" PRIu64 "%s", call->id, c->facts->suffix);
+		lua_pushstring(L, id);
+		return 1;
+	}
+	return 0;
 }
 
 static int get_field(lua_State *L)
 {
 	struct ctx *c = lua_touserdata(L, 1);
 	const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-	char id[96];
+	int n = 0;
 
 	if (strcmp(key, "options") == 0) {
-		lua_getiuservalue(L, 1, 1);
+		lua_getiuservalue(L, 1, OPTIONS);
 		return 1;
 	}
 	if (strcmp(key, "stream") == 0) {
 		lua_pushstring(L, c->stream);
 		return 1;
 	}
-	if (!c->call)
+	if (!c->facts)
 		return luaL_error(L, "ctx is used after its call has ended");
-	if (strcmp(key, "device") == 0)
-		return push_device(L, c);
-	if (strcmp(key, "ident") == 0) {
-		lua_pushlstring(L, c->call->ident, c->call->ident_len);
-		return 1;
-	}
-	if (strcmp(key, "id") == 0) {
-		snprintf(id, sizeof(id), "%" PRIu64 "%s", c->call->id, c->suffix);
-		lua_pushstring(L, id);
-		return 1;
-	}
 	if (strcmp(key, "now") == 0) {
-		lua_pushnumber(L, (lua_Number)c->call->now_us / 1e6);
+		lua_pushnumber(L, (lua_Number)c->facts->now_us / 1e6);
 		return 1;
 	}
-	return luaL_error(L, "ctx has no field '%s'", luaL_tolstring(L, 2, NULL));
+	if (c->facts->call)
+		n = of_call(L, c, key);
+	else if (c->facts->arrival)
+		n = of_arrival(L, c->facts->arrival, key);
+	if (n)
+		return n;
+	return luaL_error(L, "ctx has no field '%s' here", luaL_tolstring(L, 2, NULL));
 }
 
 static int set_field(lua_State *L)
@@ -87,22 +269,34 @@ RAISES void ctx_open(lua_State *L)
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable);
 }
 
-RAISES void ctx_push(lua_State *L, const char *stream)
+RAISES void ctx_push(lua_State *L, const char *stream, int table)
 {
-	struct ctx *c = lua_newuserdatauv(L, sizeof(*c), 2);
+	struct ctx *c = lua_newuserdatauv(L, sizeof(*c), VALUES);
 
 	*c = (struct ctx){ .stream = stream };
 	lua_insert(L, -2);
-	lua_setiuservalue(L, -2, 1);
+	lua_setiuservalue(L, -2, OPTIONS);
+	lua_pushliteral(L, "state");
+	lua_rawget(L, table);
+	lua_setiuservalue(L, -2, DECLARED);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable);
 	lua_setmetatable(L, -2);
 }
 
-void ctx_call(lua_State *L, int i, const struct call *call, const char *suffix)
+void ctx_begin(lua_State *L, int i, struct facts *f)
 {
 	struct ctx *c = lua_touserdata(L, i);
 
-	c->call = call;
-	c->suffix = suffix;
-	c->device_text = call && c->device_text == call->device_data ? c->device_text : NULL;
+	c->facts = f;
+	c->has_state = false;
+	if (f->call && f->call->device_data != c->device_text)
+		c->device_text = NULL;
+	vm_of(L)->ctx = c;
+}
+
+void ctx_end(struct vm *vm)
+{
+	if (vm->ctx)
+		vm->ctx->facts = NULL;
+	vm->ctx = NULL;
 }

@@ -13,13 +13,15 @@
 #include "transforms/script.h"
 
 #pragma weak options_json
-#pragma weak fields_apply
 
 struct scripts {
 	struct vm *vm;
 	struct map tables;         /* adapter's name -> its reference + 1 */
 	unsigned nrenderings;
 	struct chain { unsigned n; struct program *steps; } *chains; /* by rendering->ix */
+	unsigned nchannels, ndestinations;
+	struct far *channels, *destinations; /* by ix, and by place in plan->destinations; name NULL: no adapter */
+	const struct destination *first_destination;
 	struct index index;        /* of what a step made */
 	struct rows rows[2];       /* of all steps but the last */
 	struct buf fields, why;
@@ -69,6 +71,54 @@ static int make_chain(struct scripts *s, struct adapters *a, const struct plan *
 	return 0;
 }
 
+/* Adapters of channels' formats and of destinations, each with its options. */
+static int make_fars(struct scripts *s, struct adapters *a, const struct plan *p)
+{
+	int table;
+
+	s->nchannels = p->nchannels;
+	s->channels = xcalloc(p->nchannels + 1, sizeof(*s->channels));
+	s->ndestinations = p->ndestinations;
+	s->destinations = xcalloc(p->ndestinations + 1, sizeof(*s->destinations));
+	s->first_destination = p->destinations;
+	for (unsigned i = 0; i < p->nchannels; i++) {
+		const struct channel *c = &p->channels[i];
+		if (!c->format || !adapter_find(a, c->format))
+			continue; /* a native format */
+		if (table_of(s, a, c->format, &table) < 0 ||
+		    far_init(&s->channels[i], s->vm, table, c->format, c->decoder_options ? options_json(c->decoder_options) : NULL, c->name, &s->why) < 0)
+			return -1;
+	}
+	for (unsigned i = 0; i < p->ndestinations; i++) {
+		const struct destination *d = &p->destinations[i];
+		if (!d->adapter)
+			continue;
+		if (table_of(s, a, d->adapter, &table) < 0 ||
+		    far_init(&s->destinations[i], s->vm, table, d->adapter, d->options ? options_json(d->options) : NULL, d->name, &s->why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+struct far *scripts_channel(struct scripts *s, const struct channel *c)
+{
+	struct far *f = c->ix < s->nchannels ? &s->channels[c->ix] : NULL;
+
+	return f && f->name ? f : NULL;
+}
+
+struct far *scripts_destination(struct scripts *s, const struct destination *d)
+{
+	size_t i = (size_t)(d - s->first_destination);
+
+	return i < s->ndestinations && s->destinations[i].name ? &s->destinations[i] : NULL;
+}
+
+struct vm *scripts_vm(struct scripts *s)
+{
+	return s->vm;
+}
+
 struct scripts *scripts_new(struct adapters *a, const struct plan *p, char *why, size_t whylen)
 {
 	struct scripts *s = xcalloc(1, sizeof(*s));
@@ -86,7 +136,7 @@ struct scripts *scripts_new(struct adapters *a, const struct plan *p, char *why,
 		buf_adds(&s->why, "no memory for a Lua state");
 	for (unsigned i = 0; ok && i < p->nrenderings; i++)
 		ok = make_chain(s, a, p, &p->renderings[i]) == 0;
-	if (ok)
+	if (ok && make_fars(s, a, p) == 0)
 		return s;
 	snprintf(why, whylen, "%s", s->why.p);
 	scripts_free(s);
@@ -100,6 +150,8 @@ void scripts_free(struct scripts *s)
 	for (unsigned i = 0; i < s->nrenderings; i++)
 		free(s->chains[i].steps);
 	free(s->chains);
+	free(s->channels);
+	free(s->destinations);
 	vm_free(s->vm);
 	map_fini(&s->tables);
 	index_fini(&s->index);
@@ -148,6 +200,8 @@ static enum render_result run_rows(struct scripts *s, struct program *step, cons
 static void clear(struct rows *r)
 {
 	r->n = 0;
+	r->state_changed = false;
+	buf_clear(&r->state);
 	buf_clear(&r->bytes);
 	buf_reserve(&r->bytes, MESSAGE_PAD);
 }
@@ -158,6 +212,7 @@ enum render_result scripts_render(struct scripts *s, const struct rendering *r, 
 	assert(r->ix < s->nrenderings);
 	const struct chain *chain = &s->chains[r->ix];
 	enum render_result result = RENDER_OK;
+	const struct rows *last = out;
 	struct message chosen;
 
 	clear(out);
@@ -180,7 +235,15 @@ enum render_result scripts_render(struct scripts *s, const struct rendering *r, 
 	}
 	for (unsigned i = 0; i < chain->n && result == RENDER_OK; i++) {
 		struct rows *to = i + 1 == chain->n ? out : &s->rows[i & 1];
+		last = to;
 		clear(to);
+		if (i > 0) {
+			const struct rows *from = &s->rows[(i - 1) & 1];
+			buf_add(&to->state, from->state.p, from->state.len);
+			to->state_changed = from->state_changed;
+		} else if (c->state) {
+			buf_add(&to->state, c->state, c->state_len);
+		}
 		if (i == 0)
 			result = program_run(&chain->steps[0], m, c, "", 1, to, &s->why);
 		else
@@ -188,7 +251,14 @@ enum render_result scripts_render(struct scripts *s, const struct rendering *r, 
 		buf_reserve(&to->bytes, MESSAGE_PAD);
 	}
 	if (result != RENDER_OK) {
-		clear(out);
+		bool keep = result == RENDER_SKIPPED && last->state_changed;
+		if (keep && last != out) {
+			buf_clear(&out->state);
+			buf_add(&out->state, last->state.p, last->state.len);
+		}
+		out->state_changed = keep;
+		out->n = 0;
+		buf_clear(&out->bytes);
 		snprintf(why, whylen, "%s", s->why.p);
 	}
 	return result;

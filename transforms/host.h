@@ -18,6 +18,8 @@
 #include "base/buf.h"
 
 struct catalogue;
+struct channel;
+struct destination;
 struct diag;
 struct message;
 struct plan;
@@ -45,12 +47,16 @@ struct call {
 	uint64_t id;
 	const char *ident; size_t ident_len;
 	int64_t now_us;              /* ctx.now */
+	const char *state; size_t state_len; /* what this stream and ident last left in rows.state; NULL: nothing yet */
 };
+/* Most that the adapters of one rendering may keep for an ident; more is an error of the call. */
+#define SCRIPT_STATE_MAX 1024
 
 enum render_result { RENDER_OK, RENDER_SKIPPED, RENDER_FAILED };
 
-/* What came out: rows one behind the other in bytes; row i is [ends[i-1], ends[i]). Reused from call to call. */
-struct rows { struct buf bytes; unsigned n, cap; size_t *ends; };
+/* What came out: rows one behind the other in bytes; row i is [ends[i-1], ends[i]). Reused from call to call. With state_changed, `state` is
+ * to be kept in place of what was given (also for RENDER_SKIPPED): written with the message, or not at all. */
+struct rows { struct buf bytes; unsigned n, cap; size_t *ends; struct buf state; bool state_changed; };
 void rows_init(struct rows *r);
 void rows_fini(struct rows *r);
 
@@ -58,6 +64,71 @@ void rows_fini(struct rows *r);
  * and traceback; cut at whylen). The message is only read. Never longjmps out. */
 enum render_result scripts_render(struct scripts *s, const struct rendering *r, const struct message *m, const struct call *c,
                                   struct rows *out, char *why, size_t whylen);
+
+/* ---- formats: what came on a channel, made into messages by an adapter's `decode` ---------------------------------------- */
+
+struct arrival {
+	const char *peer, *method, *query, *topic;   /* NULL where the transport has none; query as it stands behind the `?` */
+	unsigned nheaders; const char *const *header_names, *const *header_values;
+	int64_t now_us;
+	int *conn;                   /* ctx.conn of this connection: points to 0 at first; give it back with scripts_conn_end. NULL: none */
+};
+struct decoded {
+	struct rows messages;        /* JSON text of each */
+	size_t used;                 /* bytes that were understood: all unless `decode` says otherwise; the rest comes again with more behind it */
+	bool has_now, has_after, has_refuse;
+	struct buf now;              /* to answer at once */
+	struct buf after;            /* to answer when the messages are durable */
+	struct buf refuse;           /* to answer when they cannot be taken */
+};
+void decoded_init(struct decoded *d);
+void decoded_fini(struct decoded *d);
+/* The channel's format must be an adapter. 0, or -1 with why (file:line, traceback). */
+int scripts_decode(struct scripts *s, const struct channel *c, const struct arrival *in, const char *bytes, size_t n, struct decoded *out,
+                   char *why, size_t whylen);
+void scripts_conn_end(struct scripts *s, int conn);
+
+/* ---- a destination's own words: request, verdict, credentials -------------------------------------------------------------- */
+
+/* Messages on their way, as delivery knows them; strings are borrowed. */
+struct script_item { const char *id, *ident; size_t ident_len; int64_t time_us; const char *bytes; size_t len; const char *device; /* JSON or NULL */ };
+struct script_batch { const char *stream; int64_t now_us; unsigned n; const struct script_item *items; const char *body; size_t body_len; };
+struct script_answer { int status; const char *body; size_t len; unsigned nheaders; const char *const *header_names, *const *header_values; };
+
+enum script_verdict { SCRIPT_NO_OPINION, SCRIPT_DONE, SCRIPT_RETRY, SCRIPT_SPLIT, SCRIPT_REFUSED, SCRIPT_BLOCKED };
+struct script_each { enum script_verdict verdict; size_t reason; }; /* offset in words, which holds NUL-terminated texts */
+struct script_judgement {
+	enum script_verdict verdict;
+	size_t reason;               /* offset in words */
+	bool has_each;
+	unsigned n, cap; struct script_each *each;  /* DONE, RETRY or REFUSED for each message of the batch */
+	struct buf words;
+};
+void script_judgement_init(struct script_judgement *j);
+void script_judgement_fini(struct script_judgement *j);
+/* What the destination's adapter makes of an answer. SCRIPT_NO_OPINION when it has no `verdict` or that returns nil: the transport's own table
+ * decides. -1 with why when it failed. */
+int scripts_verdict(struct scripts *s, const struct destination *d, const struct script_batch *b, const struct script_answer *a,
+                    struct script_judgement *out, char *why, size_t whylen);
+
+/* An HTTP request as an adapter wants it. Headers: name NUL value NUL, one behind the other. */
+struct script_request { bool has_url, has_body; struct buf url, body, headers; unsigned nheaders; };
+void script_request_init(struct script_request *r);
+void script_request_fini(struct script_request *r);
+/* 1 when `request` was called and out filled, 0 when the adapter has none, -1 with why. */
+int scripts_request(struct scripts *s, const struct destination *d, const struct script_batch *b, struct script_request *out, char *why, size_t whylen);
+
+struct script_credentials {
+	bool wanted;                 /* ask this `request` first, and give its answer to the next call */
+	struct script_request request;  /* wanted: the request; else its headers are what every request carries */
+	bool has_username, has_password; struct buf username, password;
+	int64_t lives_us;            /* from now; 0: for ever */
+};
+void script_credentials_init(struct script_credentials *c);
+void script_credentials_fini(struct script_credentials *c);
+/* `credentials` (answer NULL) or `token` (with what the wanted request answered). As scripts_request. */
+int scripts_credentials(struct scripts *s, const struct destination *d, int64_t now_us, const struct script_answer *answer,
+                        struct script_credentials *out, char *why, size_t whylen);
 
 /* Counters of one rendering's steps on this worker. */
 struct script_counts { uint64_t calls, errors, exhausted, suspended; int64_t us; };

@@ -20,6 +20,7 @@ void rows_init(struct rows *r)
 void rows_fini(struct rows *r)
 {
 	buf_fini(&r->bytes);
+	buf_fini(&r->state);
 	free(r->ends);
 	rows_init(r);
 }

@@ -68,7 +68,7 @@ static int make(lua_State *L)
 	k->p->transform = luaL_ref(L, LUA_REGISTRYINDEX);
 	if (json_push_text(L, k->options, strlen(k->options), &why) < 0)
 		return luaL_error(L, "options of %s: %s", k->p->name, why);
-	ctx_push(L, k->stream);
+	ctx_push(L, k->stream, 2);
 	k->p->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
 }
@@ -91,8 +91,7 @@ void program_fini(struct program *p)
 struct job {
 	struct program *p;
 	const struct message *m;
-	const struct call *c;
-	const char *suffix;
+	struct facts facts;
 	struct rows *out;
 	struct buf *why;
 	enum render_result result;
@@ -105,12 +104,12 @@ static int work(lua_State *L)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->transform);
 	msg_push(L, j->m);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->ctx);
-	ctx_call(L, -1, j->c, j->suffix);
+	ctx_begin(L, -1, &j->facts);
 	lua_pushvalue(L, -1);
 	lua_insert(L, 2); /* kept, to be told of the end */
 	lua_call(L, 2, 2);
 	j->result = result_take(L, 3, j->out, j->why);
-	ctx_call(L, 2, NULL, NULL);
+	ctx_keep_state(L, 2);
 	return 0;
 }
 
@@ -127,7 +126,8 @@ static void suspend(struct program *p, const struct call *c, int64_t now)
 enum render_result program_run(struct program *p, const struct message *m, const struct call *c, const char *suffix, unsigned patience,
                                struct rows *out, struct buf *why)
 {
-	struct job j = { .p = p, .m = m, .c = c, .suffix = suffix, .out = out, .why = why };
+	struct job j = { .p = p, .m = m, .out = out, .why = why,
+		.facts = { .call = c, .suffix = suffix, .now_us = c->now_us, .name = p->name, .state = &out->state } };
 	size_t bytes = out->bytes.len;
 	unsigned rows = out->n;
 	int64_t begin = clock_mono_us();
@@ -142,12 +142,14 @@ enum render_result program_run(struct program *p, const struct message *m, const
 	p->vm->name = p->log_name;
 	int failed = vm_run(p->vm, work, &j, patience, why);
 	msg_end(p->vm);
+	ctx_end(p->vm);
 	int64_t end = clock_mono_us();
 	p->counts.us += end - begin;
 	if (!failed) {
 		if (p->exhausted_in_row >= EXHAUSTED_MAX)
 			log_info(p->log_name, "resumed", "stream=%s", log_quote(c->stream));
 		p->exhausted_in_row = 0;
+		out->state_changed |= j.facts.state_changed;
 		return j.result;
 	}
 	out->n = rows;

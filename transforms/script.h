@@ -9,6 +9,17 @@
 int script_load(struct vm *vm, const char *path, const char *text, size_t len, int *ref, struct buf *why);
 void script_unload(struct vm *vm, int ref);
 
+/* What ctx tells of; which members are set depends on what is called. */
+struct facts {
+	const struct call *call;         /* transform */
+	const char *suffix;              /* follows the id: "" or "-3" */
+	const struct arrival *arrival;   /* decode */
+	int64_t now_us;
+	const char *name;                /* of the adapter: its part of the state */
+	struct buf *state;               /* transform: the whole state as JSON, read and written; NULL: no state */
+	bool state_changed;
+};
+
 /* One step of a rendering: an adapter's `transform` with its options. */
 struct program {
 	struct vm *vm;
@@ -29,13 +40,36 @@ void program_fini(struct program *p);
 enum render_result program_run(struct program *p, const struct message *m, const struct call *c, const char *suffix, unsigned patience,
                                struct rows *out, struct buf *why);
 
-/* ctx.c: push the ctx object (options on top of the stack are taken into it), and tell it of the call (NULL: ended). */
+/* ctx.c. Push the ctx object: the options on top of the stack are taken into it, and the adapter's table at `table` says which state it keeps. */
 RAISES void ctx_open(lua_State *L);
-RAISES void ctx_push(lua_State *L, const char *stream);
-void ctx_call(lua_State *L, int i, const struct call *c, const char *suffix);
+RAISES void ctx_push(lua_State *L, const char *stream, int table);
+/* Tell it of the call; and, outside of Lua, that the call has ended. */
+void ctx_begin(lua_State *L, int i, struct facts *f);
+void ctx_end(struct vm *vm);
+/* What the script did to ctx.state, into facts->state. */
+RAISES void ctx_keep_state(lua_State *L, int i);
 
 /* result.c: append what transform returned (at `first` and behind it) to out. */
 RAISES enum render_result result_take(lua_State *L, int first, struct rows *out, struct buf *why);
 void rows_end(struct rows *r);
+
+/* Names of headers in lower case → values. */
+RAISES void push_headers(lua_State *L, unsigned n, const char *const *names, const char *const *values);
+
+/* ---- far.c: an adapter's other functions ---------------------------------------------------------------------------------- */
+
+/* An adapter with the options of one channel or destination. */
+struct far { struct vm *vm; const char *name; char log_name[80]; int table, ctx; };
+int far_init(struct far *f, struct vm *vm, int table, const char *name, const char *options_json, const char *stream, struct buf *why);
+/* Inside a job: push the function and leave ctx to be pushed behind its arguments by far_ctx. False when the adapter has none. */
+RAISES bool far_function(lua_State *L, const struct far *f, const char *function);
+RAISES void far_ctx(lua_State *L, const struct far *f, struct facts *facts);
+/* Run a job of this adapter. */
+int far_run(struct far *f, lua_CFunction job, void *arg, struct buf *why);
+
+/* What host.c does for the public functions in decode.c and far_*.c. */
+struct far *scripts_channel(struct scripts *s, const struct channel *c);
+struct far *scripts_destination(struct scripts *s, const struct destination *d);
+struct vm *scripts_vm(struct scripts *s);
 
 #endif

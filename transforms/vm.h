@@ -63,6 +63,8 @@ struct vm {
 	struct entry_ref *entries; unsigned nentries, capentries;
 	struct index index;
 	struct proxy *proxies;  /* msg.c */
+	uint64_t calls;         /* batch.c: handles of an earlier call are dead */
+	struct ctx *ctx;        /* ctx.c: the one that knows of the call that runs */
 	uint16_t slots[256];    /* msg.c: where a key was last found */
 	const char *method_names[4];
 	const void *array_metatable, *digits_metatable, *msg_metatable;

@@ -1,0 +1,125 @@
+/* verdict.c - what an adapter makes of a far end's answer.
+ *
+ * verdict(answer, batch, ctx) → "done" | "retry" | "split" | "refused" | "blocked" [, "reason"], or one verdict for each message:
+ * {"done", {"refused", "reason"}, "retry", …}; or nil: no opinion. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "transforms/batch.h"
+#include "transforms/script.h"
+
+void script_judgement_init(struct script_judgement *j)
+{
+	*j = (struct script_judgement){ .verdict = SCRIPT_NO_OPINION };
+}
+
+void script_judgement_fini(struct script_judgement *j)
+{
+	free(j->each);
+	buf_fini(&j->words);
+	script_judgement_init(j);
+}
+
+RAISES static enum script_verdict word(lua_State *L, int i, bool of_one)
+{
+	static const struct { const char *word; enum script_verdict verdict; bool of_one; } words[] = { { "done", SCRIPT_DONE, true },
+		{ "retry", SCRIPT_RETRY, true }, { "refused", SCRIPT_REFUSED, true }, { "split", SCRIPT_SPLIT, false }, { "blocked", SCRIPT_BLOCKED, false } };
+
+	for (size_t k = 0; lua_type(L, i) == LUA_TSTRING && k < sizeof(words) / sizeof(words[0]); k++)
+		if (strcmp(lua_tostring(L, i), words[k].word) == 0 && (words[k].of_one || !of_one))
+			return words[k].verdict;
+	luaL_error(L, "verdict returned %s%s; expected is done, retry, refused%s", of_one ? "for one message " : "", luaL_tolstring(L, i, NULL),
+		of_one ? "" : ", split or blocked");
+	return SCRIPT_NO_OPINION;
+}
+
+/* The text at i (or nothing), kept in the judgement's words. */
+RAISES static size_t keep(lua_State *L, int i, struct script_judgement *out)
+{
+	size_t at = out->words.len;
+
+	if (lua_type(L, i) == LUA_TSTRING)
+		buf_adds(&out->words, lua_tostring(L, i));
+	buf_addc(&out->words, '\0');
+	return at;
+}
+
+RAISES static void take_each(lua_State *L, int table, unsigned n, struct script_judgement *out)
+{
+	if (lua_rawlen(L, table) != n)
+		luaL_error(L, "verdict returned %d verdicts for a batch of %d messages", (int)lua_rawlen(L, table), (int)n);
+	if (out->cap < n) {
+		out->each = xrealloc(out->each, n * sizeof(*out->each));
+		out->cap = n;
+	}
+	for (unsigned k = 0; k < n; k++) {
+		lua_rawgeti(L, table, k + 1);
+		int at = lua_gettop(L);
+		if (lua_istable(L, at)) {
+			lua_rawgeti(L, at, 1);
+			lua_rawgeti(L, at, 2);
+		} else {
+			lua_pushvalue(L, at);
+			lua_pushnil(L);
+		}
+		out->each[k] = (struct script_each){ .verdict = word(L, at + 1, true), .reason = keep(L, at + 2, out) };
+		lua_settop(L, table + 1);
+	}
+	out->n = n;
+	out->has_each = true;
+}
+
+struct job { struct far *f; struct facts facts; const struct script_batch *b; const struct script_answer *a; struct script_judgement *out; };
+
+static int judge(lua_State *L)
+{
+	struct job *j = lua_touserdata(L, 1);
+
+	if (!far_function(L, j->f, "verdict"))
+		return 0;
+	answer_push(L, j->a);
+	batch_push(L, j->b);
+	far_ctx(L, j->f, &j->facts);
+	lua_call(L, 3, 2);
+	if (lua_isnil(L, 2))
+		return 0;
+	if (lua_istable(L, 2)) {
+		take_each(L, 2, j->b->n, j->out);
+		j->out->verdict = SCRIPT_DONE;
+		return 0;
+	}
+	j->out->verdict = word(L, 2, false);
+	j->out->reason = keep(L, 3, j->out);
+	return 0;
+}
+
+static void clear(struct script_judgement *j)
+{
+	j->verdict = SCRIPT_NO_OPINION;
+	j->has_each = false;
+	j->n = 0;
+	buf_clear(&j->words);
+	buf_addc(&j->words, '\0');
+	j->reason = 0;
+}
+
+int scripts_verdict(struct scripts *s, const struct destination *d, const struct script_batch *b, const struct script_answer *a,
+                    struct script_judgement *out, char *why, size_t whylen)
+{
+	struct job j = { .f = scripts_destination(s, d), .facts = { .now_us = b->now_us }, .b = b, .a = a, .out = out };
+	struct buf words = BUF_INIT;
+
+	clear(out);
+	if (!j.f)
+		return 0;
+	int failed = far_run(j.f, judge, &j, &words);
+	batch_end(j.f->vm);
+	if (failed) {
+		clear(out);
+		snprintf(why, whylen, "%s", words.p);
+	}
+	buf_fini(&words);
+	return failed;
+}
