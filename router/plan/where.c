@@ -112,7 +112,7 @@ struct value slice_value(struct run *r, struct found *f)
 		if (value_read(r->m->bytes + s->value, s->vlen, &v) == 0)
 			return v;
 		double d; /* written with more digits than value_read() copies */
-		return slice_double(r->m, s, &d) == 0 ? value_double(NULL, d) : value_error(NULL, "is too large a number");
+		return slice_double(r->m, s, &d) == 0 ? value_double(NULL, d) : value_error(NULL, FAULT_LARGE);
 	}
 	case SLICE_STRING:
 		if (!(s->escaped & SLICE_VALUE_ESCAPED))
@@ -136,10 +136,10 @@ static struct value param_value(struct run *r, const struct expr *e)
 	struct found *f = run_find(r, e);
 
 	if (!f->slice)
-		return e->op == OP_MAYBE ? value_null() : value_error(e, "is missing");
+		return e->op == OP_MAYBE ? value_null() : value_error(e, FAULT_MISSING);
 	struct value v = slice_value(r, f);
 	if (v.kind == VALUE_ERROR)
-		v.error.at = e;
+		v.at = e;
 	return v;
 }
 
@@ -147,7 +147,7 @@ static struct value param_value(struct run *r, const struct expr *e)
 static int truth(const struct expr *e, struct value *v)
 {
 	if (v->kind == VALUE_JSON)
-		*v = value_error(e, "is an object or array, neither true nor false");
+		*v = value_error(e, FAULT_TRUTH);
 	return v->kind == VALUE_ERROR ? -1 : value_is_true(*v);
 }
 
@@ -174,18 +174,18 @@ static struct value wildcard(const struct expr *e, struct value a, struct value 
 		const struct expr *pattern = right->starred ? right : left;
 		struct value text = right->starred ? a : b;
 		bool same = text.kind == VALUE_TEXT
-			&& wildcard_matches(pattern->starred, pattern->value.text.n, '\0', text.text.p, text.text.n, false);
+			&& wildcard_matches(pattern->starred, pattern->value.n, '\0', text.p, text.n, false);
 		return value_bool(same == (e->op == OP_EQ));
 	}
 	if (a.kind == VALUE_NULL || b.kind == VALUE_NULL)
 		return value_bool(false);
 	if (a.kind != VALUE_TEXT || b.kind != VALUE_TEXT)
-		return value_error(e, "takes texts, and was given something else");
+		return value_error(e, FAULT_NO_TEXT);
 	if (right->starred)
-		return value_bool(wildcard_matches(right->starred, b.text.n, '\0', a.text.p, a.text.n, true));
-	if (b.text.n > WHERE_PATTERN_MAX)
-		return value_error(e, "has a pattern of more than 256 bytes");
-	return value_bool(wildcard_matches(b.text.p, b.text.n, right->op == OP_VALUE ? '\0' : '*', a.text.p, a.text.n, true));
+		return value_bool(wildcard_matches(right->starred, b.n, '\0', a.p, a.n, true));
+	if (b.n > WHERE_PATTERN_MAX)
+		return value_error(e, FAULT_PATTERN);
+	return value_bool(wildcard_matches(b.p, b.n, right->op == OP_VALUE ? '\0' : '*', a.p, a.n, true));
 }
 
 static struct value binary(struct run *r, const struct expr *e)
@@ -222,8 +222,8 @@ static struct value call(struct run *r, const struct expr *e)
 		if (args[n].kind == VALUE_ERROR)
 			return args[n];
 		if (!(value_can(args[n]) & e->call->takes))
-			return value_error(e, args[n].kind == VALUE_TEXT ? "was given a text" : args[n].kind == VALUE_JSON ?
-				"was given an object or array" : "was given no text");
+			return value_error(e, args[n].kind == VALUE_TEXT ? FAULT_GIVEN_TEXT : args[n].kind == VALUE_JSON ? FAULT_GIVEN_JSON :
+				FAULT_GIVEN_OTHER);
 		n++;
 	}
 	return e->call->run(r, e, args);

@@ -76,7 +76,7 @@ static struct value run_round(struct run *r, const struct expr *at, const struct
 		return rounded(at, args[0], round);
 	struct value v = value_number(at, args[0]), digits = value_number(at, args[1]);
 	if (digits.kind != VALUE_INT || digits.i < 0 || digits.i > 15)
-		return value_error(at, "rounds to 0 to 15 digits behind the point");
+		return value_error(at, FAULT_DIGITS);
 	if (v.kind != VALUE_DOUBLE)
 		return v;
 	double scaled = v.d * tens[digits.i];
@@ -90,7 +90,7 @@ static struct value run_bit(struct run *r, const struct expr *at, const struct v
 	(void)r;
 	struct value v = value_arithmetic(&shift, args[0], args[1]);
 	if (v.kind == VALUE_ERROR)
-		return value_error(at, v.error.why);
+		return value_error(at, (enum fault)v.fault);
 	return value_bool(value_is_true(value_arithmetic(&mask, v, value_int(1))));
 }
 
@@ -103,8 +103,8 @@ static struct value run_tonumber(struct run *r, const struct expr *at, const str
 	(void)r;
 	if (args[0].kind != VALUE_TEXT)
 		return value_number(at, args[0]);
-	if (value_read(args[0].text.p, args[0].text.n, &v) != 0)
-		return value_error(at, "was given a text that is no number");
+	if (value_read(args[0].p, args[0].n, &v) != 0)
+		return value_error(at, FAULT_NO_NUMBER);
 	return v;
 }
 
@@ -141,12 +141,12 @@ static struct value run_toboolean(struct run *r, const struct expr *at, const st
 	(void)r;
 	if (v.kind != VALUE_TEXT)
 		return value_bool(value_is_true(v));
-	if (v.text.n == 0 || (v.text.n == 5 && memcmp(v.text.p, "false", 5) == 0))
+	if (v.n == 0 || (v.n == 5 && memcmp(v.p, "false", 5) == 0))
 		return value_bool(false);
-	if (v.text.n == 4 && memcmp(v.text.p, "true", 4) == 0)
+	if (v.n == 4 && memcmp(v.p, "true", 4) == 0)
 		return value_bool(true);
-	if (value_read(v.text.p, v.text.n, &v) != 0)
-		return value_error(at, "was given a text that is neither true nor false nor a number");
+	if (value_read(v.p, v.n, &v) != 0)
+		return value_error(at, FAULT_NO_BOOLEAN);
 	return value_bool(value_is_true(v));
 }
 
@@ -185,15 +185,15 @@ static struct value run_length(struct run *r, const struct expr *at, const struc
 	int64_t n = 0;
 
 	(void)r; (void)at;
-	for (size_t i = 0; i < args[0].text.n; i++)
-		n += ((unsigned char)args[0].text.p[i] & 0xc0) != 0x80;
+	for (size_t i = 0; i < args[0].n; i++)
+		n += ((unsigned char)args[0].p[i] & 0xc0) != 0x80;
 	return value_int(n);
 }
 
 static struct value run_error(struct run *r, const struct expr *at, const struct value *args)
 {
 	(void)r; (void)args;
-	return value_error(at, "was called");
+	return value_error(at, FAULT_CALLED);
 }
 
 /* ---- time -------------------------------------------------------------------------------------------------------------------- */
@@ -220,13 +220,13 @@ static struct value run_time(struct run *r, const struct expr *at, const struct 
 	(void)r;
 	if (args[0].kind != VALUE_TEXT)
 		return value_number(at, args[0]);
-	n = args[0].text.n;
-	if (n > sizeof(quoted) - 2 || memchr(args[0].text.p, '\\', n))
-		return value_error(at, "was given a text that is no time");
+	n = args[0].n;
+	if (n > sizeof(quoted) - 2 || memchr(args[0].p, '\\', n))
+		return value_error(at, FAULT_NO_TIME);
 	quoted[0] = quoted[n + 1] = '"';
-	memcpy(quoted + 1, args[0].text.p, n);
+	memcpy(quoted + 1, args[0].p, n);
 	if (json_time_us(quoted, n + 2, &us) != 0)
-		return value_error(at, "was given a text that is no time");
+		return value_error(at, FAULT_NO_TIME);
 	return seconds(us);
 }
 
@@ -272,7 +272,7 @@ static struct value run_##part(struct run *r, const struct expr *at, const struc
 	struct civil c; \
 \
 	(void)r; \
-	return civil(args, at, &c) == 0 ? value_int(c.part) : value_error(at, "was given a time out of the calendar"); \
+	return civil(args, at, &c) == 0 ? value_int(c.part) : value_error(at, FAULT_CALENDAR); \
 }
 PART(year)
 PART(month)

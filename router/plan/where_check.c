@@ -61,7 +61,7 @@ static void check_compare(struct lexer *x, const struct expr *e)
 
 static void check_pattern(struct lexer *x, const struct expr *arg)
 {
-	if (arg->starred && arg->value.text.n > WHERE_PATTERN_MAX)
+	if (arg->starred && arg->value.n > WHERE_PATTERN_MAX)
 		lexer_tell(x, DIAG_EXPRESSION, arg->from, arg->len, "the pattern is longer than %d bytes", WHERE_PATTERN_MAX);
 }
 
@@ -117,10 +117,10 @@ void expr_fold(struct lexer *x, const struct where *w, struct expr *e)
 	run_begin(&r, w, &empty, 0);
 	v = expr_value(&r, e);
 	if (v.kind == VALUE_ERROR) {
-		lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s %s, whatever the message", shown(x, e), v.error.why);
+		lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s %s, whatever the message", shown(x, e), fault_text(v));
 	} else {
 		if (v.kind == VALUE_TEXT)
-			v.text.p = arena_strndup(x->arena, v.text.p, v.text.n);
+			v.p = arena_strndup(x->arena, v.p, v.n);
 		e->value = v;
 		e->constant = true;
 		e->can = (uint8_t)value_can(v);

@@ -92,11 +92,11 @@ static void add_where(struct run *r, const struct expr *e, struct buf *out)
 
 static void add_error(struct run *r, struct value v, struct buf *out)
 {
-	const struct expr *at = v.error.at;
+	const struct expr *at = v.at;
 
 	add_part(r, at, out);
 	buf_addc(out, ' ');
-	buf_adds(out, v.error.why);
+	buf_adds(out, fault_text(v));
 	add_where(r, at, out);
 }
 

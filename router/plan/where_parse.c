@@ -11,6 +11,9 @@
 #include "spec/nearest.h"
 #include "spec/tree.h"
 
+/* What is read may nest deeper than what comes of it, by brackets: the normal form has at most two more for each node. */
+#define NESTING_MAX (4 * WHERE_DEPTH_MAX)
+
 struct parser {
 	struct lexer x;
 	struct where *w;
@@ -169,7 +172,7 @@ static struct expr *named(struct parser *p, enum op op, unsigned from, const str
 		problem_note(pr, "an asterisk that belongs to the name is written \\*");
 		return NULL;
 	}
-	return param_new(p, op, from, arg->value.text.p, arg->value.text.n);
+	return param_new(p, op, from, arg->value.p, arg->value.n);
 }
 
 static struct expr *parse_call(struct parser *p, unsigned from, const char *name, size_t n)
@@ -218,8 +221,8 @@ static struct expr *parse_name(struct parser *p)
 	struct lexer *x = &p->x;
 	unsigned from = x->from;
 	bool dollar = x->token == TOKEN_DOLLAR;
-	const char *name = x->value.text.p;
-	size_t n = x->value.text.n;
+	const char *name = x->value.p;
+	size_t n = x->value.n;
 
 	if (!dollar && n == 4 && memcmp(name, "true", 4) == 0)
 		return literal(p, value_bool(true));
@@ -255,8 +258,8 @@ static struct expr *parse_unary(struct parser *p)
 	struct expr *e = NULL;
 	unsigned from = x->from;
 
-	if (p->nesting == WHERE_DEPTH_MAX) {
-		lexer_tell(x, DIAG_EXPRESSION, from, x->n, "more than %d brackets or operators inside one another", WHERE_DEPTH_MAX);
+	if (p->nesting == NESTING_MAX) {
+		lexer_tell(x, DIAG_EXPRESSION, from, x->n, "more than %d brackets or operators inside one another", NESTING_MAX);
 		return NULL;
 	}
 	p->nesting++;
@@ -407,8 +410,8 @@ static struct expr *parse_any(struct parser *p)
 
 	if (!e || !lexer_at_mark(&p->x, '?'))
 		return e;
-	if (p->nesting == WHERE_DEPTH_MAX) {
-		lexer_tell(&p->x, DIAG_EXPRESSION, p->x.from, 1, "more than %d operators inside one another", WHERE_DEPTH_MAX);
+	if (p->nesting == NESTING_MAX) {
+		lexer_tell(&p->x, DIAG_EXPRESSION, p->x.from, 1, "more than %d operators inside one another", NESTING_MAX);
 		return NULL;
 	}
 	p->nesting++;

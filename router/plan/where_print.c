@@ -78,7 +78,7 @@ void expr_print(const struct where *w, const struct expr *e, struct buf *out)
 	switch (e->op) {
 	case OP_VALUE:
 		if (e->value.kind == VALUE_TEXT)
-			text_write(out, e->value.text.p, e->value.text.n, e->starred);
+			text_write(out, e->value.p, e->value.n, e->starred);
 		else
 			print_literal(w, e, out);
 		break;

@@ -14,17 +14,28 @@ struct slice;
 
 enum value_kind { VALUE_ERROR, VALUE_NULL, VALUE_BOOL, VALUE_INT, VALUE_UINT, VALUE_DOUBLE, VALUE_TEXT, VALUE_JSON };
 
+/* What went wrong: fits behind the text of the node where it did. */
+enum fault {
+	FAULT_KINDS, FAULT_JSON_SIZE, FAULT_JSON_EQUAL, FAULT_ZERO, FAULT_BITS, FAULT_PATTERN, FAULT_TRUTH, FAULT_MISSING,
+	FAULT_LARGE, FAULT_DIGITS, FAULT_SHIFT, FAULT_WIDE, FAULT_NUMBER_TEXT, FAULT_NUMBER_JSON, FAULT_NO_TEXT, FAULT_FRACTION,
+	FAULT_CALLED, FAULT_NO_BOOLEAN, FAULT_NO_NUMBER, FAULT_NO_TIME, FAULT_GIVEN_TEXT, FAULT_CALENDAR, FAULT_GIVEN_JSON, FAULT_GIVEN_OTHER,
+};
+
 /* A whole number is VALUE_INT wherever it fits, VALUE_UINT only above INT64_MAX, so that equal numbers look equal. A double is
- * always finite. VALUE_JSON is an object or array: it can be asked for its type, and nothing else. */
+ * always finite. VALUE_JSON is an object or array: it can be asked for its type, and nothing else. Sixteen bytes, which travel in two registers. */
 struct value {
-	enum value_kind kind;
+	uint32_t kind;               /* enum value_kind */
+	union {
+		uint32_t n;          /* bytes of a text */
+		uint32_t fault;      /* enum fault, of an error */
+	};
 	union {
 		bool b;
 		int64_t i;
 		uint64_t u;
 		double d;
-		struct { const char *p; size_t n; } text;
-		struct { const struct expr *at; const char *why; } error; /* why: "divides by zero", fits behind the node's text */
+		const char *p;         /* of a text */
+		const struct expr *at; /* of an error: where it happened; NULL in a value on its way to who knows */
 	};
 };
 
@@ -95,13 +106,17 @@ struct value slice_value(struct run *r, struct found *f);
 
 /* ---- values (where_value.c) ----------------------------------------------------------------------------------------------- */
 
-struct value value_error(const struct expr *at, const char *why);
+static inline struct value value_error(const struct expr *at, enum fault fault)
+{
+	return (struct value){ .kind = VALUE_ERROR, .fault = fault, .at = at };
+}
+const char *fault_text(struct value v); /* "divides by zero" */
 static inline struct value value_null(void) { return (struct value){ .kind = VALUE_NULL }; }
 static inline struct value value_bool(bool b) { return (struct value){ .kind = VALUE_BOOL, .b = b }; }
 static inline struct value value_int(int64_t i) { return (struct value){ .kind = VALUE_INT, .i = i }; }
 struct value value_uint(uint64_t u);
 struct value value_double(const struct expr *at, double d); /* an error when it is not finite */
-static inline struct value value_text(const char *p, size_t n) { return (struct value){ .kind = VALUE_TEXT, .text = { p, n } }; }
+static inline struct value value_text(const char *p, size_t n) { return (struct value){ .kind = VALUE_TEXT, .n = (uint32_t)n, .p = p }; }
 /* A number as JSON writes one, n bytes of text; hexadecimal too. -1 when it is none. */
 int value_read(const char *p, size_t n, struct value *v);
 void value_write(struct buf *out, struct value v); /* as an expression would: numbers, 'text', true, null */

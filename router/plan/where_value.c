@@ -15,9 +15,36 @@
 
 __extension__ typedef __int128 wide;
 
-struct value value_error(const struct expr *at, const char *why)
+static const char *const faults[] = {
+	[FAULT_KINDS] = "compares a text with something else",
+	[FAULT_JSON_SIZE] = "compares an object or array",
+	[FAULT_JSON_EQUAL] = "compares objects or arrays",
+	[FAULT_ZERO] = "divides by zero",
+	[FAULT_BITS] = "gives more than 64 bits",
+	[FAULT_PATTERN] = "has a pattern of more than 256 bytes",
+	[FAULT_TRUTH] = "is an object or array, neither true nor false",
+	[FAULT_MISSING] = "is missing",
+	[FAULT_LARGE] = "is too large a number",
+	[FAULT_DIGITS] = "rounds to 0 to 15 digits behind the point",
+	[FAULT_SHIFT] = "shifts by less than 0 or more than 63 bits",
+	[FAULT_WIDE] = "takes numbers of 64 bits, and was given a larger one",
+	[FAULT_NUMBER_TEXT] = "takes numbers, and was given a text",
+	[FAULT_NUMBER_JSON] = "takes numbers, and was given an object or array",
+	[FAULT_NO_TEXT] = "takes texts, and was given something else",
+	[FAULT_FRACTION] = "takes whole numbers, and was given a fraction",
+	[FAULT_CALLED] = "was called",
+	[FAULT_NO_BOOLEAN] = "was given a text that is neither true nor false nor a number",
+	[FAULT_NO_NUMBER] = "was given a text that is no number",
+	[FAULT_NO_TIME] = "was given a text that is no time",
+	[FAULT_GIVEN_TEXT] = "was given a text",
+	[FAULT_CALENDAR] = "was given a time out of the calendar",
+	[FAULT_GIVEN_JSON] = "was given an object or array",
+	[FAULT_GIVEN_OTHER] = "was given no text",
+};
+
+const char *fault_text(struct value v)
 {
-	return (struct value){ .kind = VALUE_ERROR, .error = { at, why } };
+	return faults[v.fault];
 }
 
 struct value value_uint(uint64_t u)
@@ -30,7 +57,7 @@ struct value value_uint(uint64_t u)
 struct value value_double(const struct expr *at, double d)
 {
 	if (!isfinite(d))
-		return value_error(at, "is too large a number");
+		return value_error(at, FAULT_LARGE);
 	return (struct value){ .kind = VALUE_DOUBLE, .d = d };
 }
 
@@ -175,7 +202,7 @@ void value_write(struct buf *out, struct value v)
 		break;
 	case VALUE_UINT: buf_addu64(out, v.u); break;
 	case VALUE_DOUBLE: double_write(out, v.d); break;
-	case VALUE_TEXT: text_write(out, v.text.p, v.text.n, NULL); break;
+	case VALUE_TEXT: text_write(out, v.p, v.n, NULL); break;
 	case VALUE_JSON: buf_adds(out, "an object or array"); break;
 	case VALUE_ERROR: buf_adds(out, "an error"); break;
 	}
@@ -202,7 +229,7 @@ bool value_is_true(struct value v)
 	case VALUE_INT: return v.i != 0;
 	case VALUE_UINT: return true;
 	case VALUE_DOUBLE: return v.d != 0;
-	case VALUE_TEXT: return v.text.n != 0;
+	case VALUE_TEXT: return v.n != 0;
 	default: return false;
 	}
 }
@@ -212,8 +239,8 @@ struct value value_number(const struct expr *at, struct value v)
 	switch (v.kind) {
 	case VALUE_NULL: return value_int(0);
 	case VALUE_BOOL: return value_int(v.b);
-	case VALUE_TEXT: return value_error(at, "takes numbers, and was given a text");
-	case VALUE_JSON: return value_error(at, "takes numbers, and was given an object or array");
+	case VALUE_TEXT: return value_error(at, FAULT_NUMBER_TEXT);
+	case VALUE_JSON: return value_error(at, FAULT_NUMBER_JSON);
 	default: return v;
 	}
 }
@@ -255,10 +282,10 @@ static struct value bits(const struct expr *at, struct value v)
 {
 	if (v.kind == VALUE_DOUBLE) {
 		if (v.d != trunc(v.d))
-			return value_error(at, "takes whole numbers, and was given a fraction");
+			return value_error(at, FAULT_FRACTION);
 		v = value_whole(at, v.d);
 		if (v.kind == VALUE_DOUBLE)
-			return value_error(at, "takes numbers of 64 bits, and was given a larger one");
+			return value_error(at, FAULT_WIDE);
 	}
 	return v;
 }
@@ -280,10 +307,10 @@ static struct value on_bits(const struct expr *at, struct value a, struct value 
 	case OP_COMPLEMENT: v = narrowed(at, ~x); break;
 	default:
 		if (y < 0 || y > 63)
-			return value_error(at, "shifts by less than 0 or more than 63 bits");
+			return value_error(at, FAULT_SHIFT);
 		v = narrowed(at, at->op == OP_SHL ? x * ((wide)1 << y) : x >> y);
 	}
-	return v.kind == VALUE_DOUBLE ? value_error(at, "gives more than 64 bits") : v;
+	return v.kind == VALUE_DOUBLE ? value_error(at, FAULT_BITS) : v;
 }
 
 static struct value on_doubles(const struct expr *at, double a, double b)
@@ -292,8 +319,8 @@ static struct value on_doubles(const struct expr *at, double a, double b)
 	case OP_ADD: return value_double(at, a + b);
 	case OP_SUB: case OP_NEGATE: return value_double(at, a - b); /* what is negated is taken from 0 */
 	case OP_MUL: return value_double(at, a * b);
-	case OP_DIV: return b == 0 ? value_error(at, "divides by zero") : value_double(at, a / b);
-	default: return b == 0 ? value_error(at, "divides by zero") : value_double(at, fmod(a, b));
+	case OP_DIV: return b == 0 ? value_error(at, FAULT_ZERO) : value_double(at, a / b);
+	default: return b == 0 ? value_error(at, FAULT_ZERO) : value_double(at, fmod(a, b));
 	}
 }
 
@@ -310,7 +337,7 @@ static struct value on_wholes(const struct expr *at, struct value a, struct valu
 		return narrowed(at, product);
 	default:
 		if (y == 0)
-			return value_error(at, "divides by zero");
+			return value_error(at, FAULT_ZERO);
 		if (at->op == OP_MOD)
 			return narrowed(at, x % y);
 		if (x % y == 0)
@@ -351,10 +378,10 @@ static int compare_numbers(struct value a, struct value b)
 
 static int compare_texts(struct value a, struct value b)
 {
-	size_t n = a.text.n < b.text.n ? a.text.n : b.text.n;
-	int c = n ? memcmp(a.text.p, b.text.p, n) : 0;
+	size_t n = a.n < b.n ? a.n : b.n;
+	int c = n ? memcmp(a.p, b.p, n) : 0;
 
-	return c ? c : (a.text.n > b.text.n) - (a.text.n < b.text.n);
+	return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
 /* Texts equal texts, numbers and booleans one another, null itself alone. */
@@ -363,9 +390,9 @@ static struct value equal(const struct expr *at, struct value a, struct value b)
 	bool same = false;
 
 	if (a.kind == VALUE_JSON && b.kind == VALUE_JSON)
-		return value_error(at, "compares objects or arrays");
+		return value_error(at, FAULT_JSON_EQUAL);
 	if (a.kind == VALUE_TEXT && b.kind == VALUE_TEXT)
-		same = a.text.n == b.text.n && compare_texts(a, b) == 0;
+		same = a.n == b.n && compare_texts(a, b) == 0;
 	else if (a.kind == VALUE_NULL || b.kind == VALUE_NULL)
 		same = a.kind == b.kind;
 	else if (!((value_can(a) | value_can(b)) & (CAN_TEXT | CAN_JSON)))
@@ -383,11 +410,11 @@ struct value value_compare(const struct expr *at, struct value a, struct value b
 		c = compare_texts(a, b);
 	} else {
 		if (a.kind == VALUE_TEXT || b.kind == VALUE_TEXT)
-			return value_error(at, "compares a text with something else");
+			return value_error(at, FAULT_KINDS);
 		a = value_number(at, a);
 		b = value_number(at, b);
 		if (a.kind == VALUE_ERROR || b.kind == VALUE_ERROR)
-			return value_error(at, "compares an object or array");
+			return value_error(at, FAULT_JSON_SIZE);
 		c = compare_numbers(a, b);
 	}
 	switch (at->op) {

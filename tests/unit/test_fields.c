@@ -124,6 +124,7 @@ static void test_rename(void **state)
 		{ "{rename: {a: b, b: a}}", "{\"a\":1,\"b\":2}", "{\"b\":1,\"a\":2}" },
 		{ "{rename: {a: \"say \\\"hi\\\"\"}}", "{\"a\":1}", "{\"say \\\"hi\\\"\":1}" },
 		{ "{keep: [a], rename: {a: b}}", "{\"a\":1,\"b\":2}", "{\"b\":1}" },
+		{ "{rename: {a: \"\\L\\P\\u0085\\uFEFF\\x7f\\u0001\"}}", "{\"a\":1}", "{\"\u2028\u2029\xc2\x85\xef\xbb\xbf\x7f\\u0001\":1}" },
 		{ "{drop: [b], rename: {a: b}}", "{\"a\":1,\"b\":2}", "{\"b\":1}" },
 	};
 	CHECK(cases);

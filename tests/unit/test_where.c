@@ -352,6 +352,7 @@ static void test_bounds(void **state)
 	assert_true(taken("a", "&&a", 2000, ""));
 	assert_false(taken("a", "&&a", 3000, "")); /* bytes */
 	assert_true(taken("", "(", 60, "a") == false); /* never closed */
+	assert_true(taken("", "!", 60, "a")); /* and its normal form, not(not(… */
 	assert_true(taken("a", " + 1", 60, ""));
 	assert_false(taken("a", " + 1", 80, ""));
 	assert_false(taken("", "not ", 1500, "a"));
