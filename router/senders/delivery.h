@@ -15,7 +15,8 @@
  *  blocked    hold everything, alarm in the log once, probe each minute with one batch; an update that touches the destination, or
  *             delivery_resume(), ends the hold at once.
  *  address    where url (or headers, topic) has parameters, a batch holds one expanded url only, and retry and blocked hold that address
- *             alone, in every lane; other devices go on.
+ *             alone, in every lane; other devices go on, also when more lies in the buffer for held addresses than is kept in memory
+ *             (window.c says how).
  *  ttl        what is older than ttl is settled as expired, also while held or retrying, never while in flight. */
 #ifndef SLUICE_SENDERS_DELIVERY_H
 #define SLUICE_SENDERS_DELIVERY_H
@@ -39,12 +40,15 @@ struct delivery_env {
 	const struct sender_ops *(*ops)(int transport);  /* enum transport of plan.h; types.c */
 	/* The adapter's `verdict`, `request`, … for this stream; NULL members: no adapter. */
 	bool (*adapter_verdict)(void *arg, const struct stream *s, struct batch *b, const struct answer *a, struct judgement *j);
+	/* After each answer and before it is acted upon, for the stream's log, its packets, tap and the latency histogram: of b's messages so many
+	 * are accepted, so many rejected, the rest stays. Everything is borrowed. May be NULL. */
+	void (*record)(void *arg, const struct stream *s, const struct batch *b, const struct judgement *j, unsigned accepted, unsigned rejected, int64_t ack_us);
 	void *arg;
 };
 
-/* Begin to deliver what the stream's buffer holds. The plan is referenced until update or free. */
+/* Begin to deliver what the stream's buffer holds (paused, if the stream is). The plan is referenced until update or free. */
 struct delivery *delivery_new(const struct delivery_env *env, const struct plan *plan, const struct stream *s);
-/* New settings (the same stream name and buffer): taken between batches. Changed ordering or in_flight: waits for all answers, then lays
+/* New settings (the same stream name and buffer; `paused` as the stream has it): taken between batches. A destination that changed ends a hold. Changed ordering or in_flight: waits for all answers, then lays
  * the lanes anew. Unchanged ones: nothing is disturbed. */
 void delivery_update(struct delivery *d, const struct plan *plan, const struct stream *s);
 /* No new batches; `done` is called (on this loop, never from inside this call) when nothing is under way; then free. What is outstanding

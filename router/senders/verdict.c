@@ -273,6 +273,24 @@ static void judge_range(struct delivery *d, struct work *w, const struct judgeme
 	}
 }
 
+/* What an answer says, by the numbers. */
+static void record(struct delivery *d, const struct batch *b, const struct judgement *j)
+{
+	unsigned accepted = 0, rejected = 0;
+	bool refuses = d->s->refused != REFUSED_RETRY;
+	if (!d->env.record)
+		return;
+	for (unsigned i = 0; j->each && i < b->n; i++) {
+		accepted += j->each[i].verdict == VERDICT_DONE;
+		rejected += refuses && j->each[i].verdict == VERDICT_REFUSED;
+	}
+	if (!j->each && j->verdict == VERDICT_DONE)
+		accepted = b->n;
+	else if (!j->each && refuses && (j->verdict == VERDICT_REFUSED || (j->verdict == VERDICT_SPLIT && b->n == 1)))
+		rejected = b->n;
+	d->env.record(d->env.arg, d->s, b, j, accepted, rejected, d->status.ack_us_last);
+}
+
 void verdict_judge(void *arg, struct batch *b, const struct judgement *j)
 {
 	struct delivery *d = arg;
@@ -292,6 +310,7 @@ void verdict_judge(void *arg, struct batch *b, const struct judgement *j)
 	d->status.ack_us_last = clock_mono_us() - w->sent;
 	if (d->status.ack_us_last > d->status.ack_us_max)
 		d->status.ack_us_max = d->status.ack_us_last;
+	record(d, b, j);
 	if (j->each)
 		judge_each(d, w, j);
 	else

@@ -34,6 +34,7 @@ struct world {
 	unsigned news, updates, frees;
 	uint64_t random;
 	struct entry_verdict each[1000];
+	unsigned recorded, recorded_accepted, recorded_rejected;
 	int mode;
 	unsigned bad_every, dead_device;
 };
@@ -143,9 +144,22 @@ static inline void begin(struct world *w, const char *url)
 	fake_plan_init(&w->plan, url);
 }
 
+static inline void on_record(void *arg, const struct stream *s, const struct batch *b, const struct judgement *j, unsigned accepted,
+                             unsigned rejected, int64_t ack_us)
+{
+	struct world *w = arg;
+	(void)s, (void)j;
+	assert_true(ack_us >= 0);
+	for (unsigned i = 0; i < b->n; i++)
+		number_of(&b->entries[i]); /* they can still be read */
+	w->recorded++;
+	w->recorded_accepted += accepted;
+	w->recorded_rejected += rejected;
+}
+
 static inline void start(struct world *w)
 {
-	struct delivery_env env = { .base = w->base, .store = &w->store, .ops = ops_of };
+	struct delivery_env env = { .base = w->base, .store = &w->store, .ops = ops_of, .record = on_record, .arg = w };
 	w->d = delivery_new(&env, &w->plan.plan, &w->plan.stream);
 	spin(w);
 }
@@ -289,6 +303,29 @@ static inline struct judgement refuse_bad(struct world *w, struct batch *b)
 		bad |= number_of(&b->entries[i]) % w->bad_every == w->bad_every - 1;
 	return (struct judgement){ .verdict = bad ? VERDICT_SPLIT : VERDICT_DONE, .reason = bad ? "HTTP 400: bad" : "", .status = bad ? 400 : 200,
 	                           .answer = "no", .answer_len = 2, .reached = true };
+}
+
+/* Anything may happen; what is bad is never accepted. mode 1: also verdicts for each message, of which a prefix is done. */
+static inline struct judgement chaos(struct world *w, struct batch *b)
+{
+	struct judgement j = { .reason = "chaos", .status = 500, .reached = true };
+	bool bad = false;
+	for (unsigned i = 0; i < b->n; i++)
+		bad |= number_of(&b->entries[i]) % w->bad_every == w->bad_every - 1;
+	unsigned dice = draw(w, 100);
+	j.verdict = dice < 15 ? VERDICT_RETRY : dice < 17 ? VERDICT_BLOCKED : bad || dice < 22 ? VERDICT_SPLIT : VERDICT_DONE;
+	if (j.verdict == VERDICT_SPLIT && b->n == 1 && !bad)
+		j.verdict = VERDICT_DONE;
+	if (w->mode == 1 && dice >= 90 && b->n <= 1000) {
+		/* what is judged one by one: a prefix is done, so that order can be asked for */
+		unsigned stop = draw(w, b->n + 1);
+		for (unsigned i = 0; i < b->n; i++) {
+			bool is_bad = number_of(&b->entries[i]) % w->bad_every == w->bad_every - 1;
+			w->each[i] = (struct entry_verdict){ is_bad && i < stop ? VERDICT_REFUSED : i < stop ? VERDICT_DONE : VERDICT_RETRY, "each" };
+		}
+		j.each = w->each;
+	}
+	return j;
 }
 
 #endif

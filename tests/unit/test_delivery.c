@@ -161,6 +161,9 @@ static void split_finds_the_bad_ones_and_only_these_become_dead_letters(void **s
 	assert_int_equal(e->outcome, OUTCOME_DEAD);
 	assert_string_equal(e->reason, "HTTP 400: bad");
 	assert_true(w->sends < 80);
+	assert_int_equal(w->recorded, w->sends);
+	assert_int_equal(w->recorded_accepted, 195);
+	assert_int_equal(w->recorded_rejected, 5);
 	end(w);
 }
 

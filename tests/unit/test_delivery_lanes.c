@@ -223,28 +223,6 @@ static void one_batch_that_always_fails_holds_its_lane_alone(void **state_)
 	end(w);
 }
 
-static struct judgement chaos(struct world *w, struct batch *b)
-{
-	struct judgement j = { .reason = "chaos", .status = 500, .reached = true };
-	bool bad = false;
-	for (unsigned i = 0; i < b->n; i++)
-		bad |= number_of(&b->entries[i]) % w->bad_every == w->bad_every - 1;
-	unsigned dice = draw(w, 100);
-	j.verdict = dice < 15 ? VERDICT_RETRY : dice < 17 ? VERDICT_BLOCKED : bad || dice < 22 ? VERDICT_SPLIT : VERDICT_DONE;
-	if (j.verdict == VERDICT_SPLIT && b->n == 1 && !bad)
-		j.verdict = VERDICT_DONE;
-	if (w->mode == 1 && dice >= 90 && b->n <= 1000) {
-		/* what is judged one by one: a prefix is done, so that order can be asked for */
-		unsigned stop = draw(w, b->n + 1);
-		for (unsigned i = 0; i < b->n; i++) {
-			bool is_bad = number_of(&b->entries[i]) % w->bad_every == w->bad_every - 1;
-			w->each[i] = (struct entry_verdict){ is_bad && i < stop ? VERDICT_REFUSED : i < stop ? VERDICT_DONE : VERDICT_RETRY, "each" };
-		}
-		j.each = w->each;
-	}
-	return j;
-}
-
 static void property(struct world *w, enum ordering ordering, unsigned in_flight, unsigned seed, const char *url)
 {
 	begin(w, url);
