@@ -344,6 +344,7 @@ void space_look(struct store *s);                               /* commit thread
 const char *space_refuses(const struct store *s);               /* commit thread: why nothing may be taken in; NULL: it may */
 struct buffer *space_pressed(const struct store *s, bool *all); /* commit thread: whose policy the disk limit calls for */
 void space_garbage(struct store *s, uint64_t bytes);            /* lock: so much was deleted */
+void space_guess(struct store *s);                              /* at opening */
 uint64_t space_taken(const struct store *s);                    /* lock: bytes on disk */
 void space_failed(struct store *s);                             /* commit thread: a write failed; the reserve goes */
 bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */

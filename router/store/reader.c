@@ -271,8 +271,8 @@ void *reader_main(void *store)
 			until.tv_nsec += 200 * 1000 * 1000;
 			until.tv_sec += until.tv_nsec / 1000000000;
 			until.tv_nsec %= 1000000000;
-			bool idle = pthread_cond_timedwait(&s->read_work, &s->lock, &until) != 0 && !s->read_first;
-			if (idle && !s->reader_stop) {
+			pthread_cond_timedwait(&s->read_work, &s->lock, &until);
+			if (!s->read_first && !s->reader_stop) {
 				store_unlock(s);
 				while (space_tidy(s)) {
 					store_lock(s);

@@ -244,6 +244,7 @@ int recover_open(struct store *s, char *why, size_t whylen)
 	from = key_ledger(0);
 	each_row(s, &from, read_ledger, NULL);
 	read_refs(s);
+	space_guess(s);
 	return 0;
 }
 

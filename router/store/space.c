@@ -54,6 +54,18 @@ void space_garbage(struct store *s, uint64_t bytes)
 	s->space->garbage += bytes;
 }
 
+/* What was deleted before the restart nobody has counted: what is on disk and can belong to nobody. */
+void space_guess(struct store *s)
+{
+	uint64_t disk = store_env_bytes(s->env), owed = 0;
+	size_t i = 0;
+	for (struct umap_slot *slot; (slot = umap_next(&s->buffers, &i));) {
+		const struct ledger *l = &((const struct buffer *)(uintptr_t)slot->value)->ledger;
+		owed += 2 * l->bytes + l->dead_bytes;
+	}
+	s->space->garbage = disk > owed ? disk - owed : 0;
+}
+
 uint64_t space_taken(const struct store *s)
 {
 	return store_env_bytes(s->env) + (s->space->has_reserve ? RESERVE_BYTES : 0);
@@ -175,34 +187,42 @@ struct buffer *space_pressed(const struct store *s, bool *all)
 
 /* ---- giving space back */
 
-/* Slices are cut by position; the rows that are not chunks are few and go in one more. */
+static uint64_t size_between(struct store *s, uint64_t from, uint64_t to)
+{
+	struct key a = key_chunk(from, 0), b = key_chunk(to, UINT32_MAX);
+	return db_range_size(s->db, a.p, a.n, b.p, b.n);
+}
+
+/* The last position up to which chunks from `begin` on take at most `most` bytes on disk, deleted ones too. Bisected, because deleted
+ * rows can be seen in the sizes of tables only. */
+static uint64_t reach(struct store *s, uint64_t begin, uint64_t newest, uint64_t most)
+{
+	uint64_t low = begin, high = newest;
+	while (low < high) {
+		uint64_t mid = low + (high - low + 1) / 2;
+		if (size_between(s, begin, mid) > most)
+			high = mid - 1;
+		else
+			low = mid;
+	}
+	return low;
+}
+
+/* Slices are cut by position; the rows that are not chunks are few and go in one more, the last. */
 static bool next_slice(struct store *s, uint64_t newest, struct key *from, struct key *to)
 {
 	struct space *sp = s->space;
 	uint64_t begin = sp->walk_next;
-	if (begin > newest) {
+	if (begin <= newest)
+		begin = reach(s, begin, newest, 0);
+	if (begin >= newest) {
 		*from = (struct key){ .n = 1, .p = { ROW_CHUNK + 1 } };
 		*to = (struct key){ .n = 1, .p = { 0xff } };
-		sp->walk_next = 0;
 		return false;
 	}
+	uint64_t end = reach(s, begin, newest, SLICE_BYTES);
 	*from = key_chunk(begin, 0);
-	struct db_iter *it = db_iter_new(s->db, from->p, from->n);
-	const void *key, *value;
-	size_t keylen, len;
-	uint64_t position = newest;
-	uint32_t rendering;
-	bool found = db_iter_row(it, &key, &keylen, &value, &len) && key_is_chunk(key, keylen, &position, &rendering);
-	db_iter_free(it);
-	/* Before the oldest chunk all is deleted rows: one slice. Behind it, halve until the slice is small enough. */
-	uint64_t end = newest;
-	if (found && position > begin)
-		end = position - 1;
 	*to = key_chunk(end, UINT32_MAX);
-	while (end > begin && db_range_size(s->db, from->p, from->n, to->p, to->n) > SLICE_BYTES) {
-		end = begin + (end - begin) / 2;
-		*to = key_chunk(end, UINT32_MAX);
-	}
 	sp->walk_next = end + 1;
 	return true;
 }
