@@ -122,23 +122,32 @@ static void clear(struct decoded *d, size_t used)
 	d->used = used;
 }
 
+int far_decode(struct far *f, const struct arrival *in, const char *bytes, size_t n, struct decoded *out, struct buf *why)
+{
+	struct job j = { .f = f, .facts = { .arrival = in, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out };
+
+	clear(out, n);
+	int failed = far_run(f, decode, &j, why);
+	if (failed)
+		clear(out, 0);
+	buf_reserve(&out->messages.bytes, MESSAGE_PAD);
+	return failed;
+}
+
 int scripts_decode(struct scripts *s, const struct channel *c, const struct arrival *in, const char *bytes, size_t n, struct decoded *out,
                    char *why, size_t whylen)
 {
-	struct job j = { .f = scripts_channel(s, c), .facts = { .arrival = in, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out };
+	struct far *f = scripts_channel(s, c);
 	struct buf words = BUF_INIT;
 
-	clear(out, n);
-	if (!j.f) {
+	if (!f) {
+		clear(out, 0);
 		snprintf(why, whylen, "format %s is no adapter", c->format ? c->format : "(none)");
 		return -1;
 	}
-	int failed = far_run(j.f, decode, &j, &words);
-	if (failed) {
-		clear(out, 0);
+	int failed = far_decode(f, in, bytes, n, out, &words);
+	if (failed)
 		snprintf(why, whylen, "%s", words.p);
-	}
-	buf_reserve(&out->messages.bytes, MESSAGE_PAD);
 	buf_fini(&words);
 	return failed;
 }

@@ -24,7 +24,7 @@ int far_init(struct far *f, struct vm *vm, int table, const char *name, const ch
 {
 	struct making k = { .f = f, .options = options_json ? options_json : "{}", .stream = stream };
 
-	*f = (struct far){ .vm = vm, .name = name, .table = table };
+	*f = (struct far){ .vm = vm, .name = name, .table = table, .ctx = LUA_NOREF };
 	snprintf(f->log_name, sizeof(f->log_name), "adapter/%s", name);
 	return vm_run(vm, make, &k, 10, why);
 }
@@ -43,6 +43,11 @@ RAISES void far_ctx(lua_State *L, const struct far *f, struct facts *facts)
 	facts->name = f->name;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, f->ctx);
 	ctx_begin(L, -1, facts);
+}
+
+void far_fini(struct far *f)
+{
+	luaL_unref(f->vm->L, LUA_REGISTRYINDEX, f->ctx);
 }
 
 int far_run(struct far *f, lua_CFunction job, void *arg, struct buf *why)

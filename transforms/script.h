@@ -61,11 +61,15 @@ RAISES void push_headers(lua_State *L, unsigned n, const char *const *names, con
 /* An adapter with the options of one channel or destination. */
 struct far { struct vm *vm; const char *name; char log_name[80]; int table, ctx; };
 int far_init(struct far *f, struct vm *vm, int table, const char *name, const char *options_json, const char *stream, struct buf *why);
+void far_fini(struct far *f);
 /* Inside a job: push the function and leave ctx to be pushed behind its arguments by far_ctx. False when the adapter has none. */
 RAISES bool far_function(lua_State *L, const struct far *f, const char *function);
 RAISES void far_ctx(lua_State *L, const struct far *f, struct facts *facts);
 /* Run a job of this adapter. */
 int far_run(struct far *f, lua_CFunction job, void *arg, struct buf *why);
+
+int far_decode(struct far *f, const struct arrival *in, const char *bytes, size_t n, struct decoded *out, struct buf *why);
+int far_verdict(struct far *f, const struct script_batch *b, const struct script_answer *a, struct script_judgement *out, struct buf *why);
 
 /* What host.c does for the public functions in decode.c and far_*.c. */
 struct far *scripts_channel(struct scripts *s, const struct channel *c);

@@ -2,9 +2,9 @@
  *
  *	{"name", transform = {…} or '…', options = {…}, device = {…}, id = "…", ident = "…", now = 0,
  *		want = '…' (these bytes) or {…} (this value) or {n = 2, …} (rows), or skipped = "reason", or error = "part of it"}
- *	{"steps", steps = {…vectors…}}
+ *	{"steps", steps = {…vectors…}}          one after the other, each with the state that the one before left
  *
- * A vector that fails is told with its line (where its name stands in the file), what was wanted and what came. */
+ * Vectors of formats and of answers are run by vectors_far.c. A vector that fails is told with its line (where its name stands in the file), what was wanted and what came. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,16 +15,16 @@
 #include "transforms/adapters.h"
 #include "transforms/convert.h"
 #include "transforms/script.h"
+#include "transforms/vectors.h"
 
-#define VECTOR_PATIENCE 20
 #define SHOWN 400
 
-static const char *const known[] = { "transform", "options", "device", "id", "ident", "now", "want", "skipped", "error", NULL };
+static const char *const known[] = { "transform", "options", "device", "state", "id", "ident", "now", "want", "skipped", "error", NULL };
 
 struct vector {
 	int table;                      /* reference of the list it stands in */
 	lua_Integer i;
-	struct buf name, input, options, device, ident, skipped, error;
+	struct buf name, input, options, device, state, ident, skipped, error;
 	uint64_t id;
 	int64_t now_us;
 	bool has_input, has_device, has_skipped, has_error;
@@ -33,14 +33,12 @@ struct vector {
 	struct rows got;                /* made canonical where want is */
 };
 
-struct running { struct adapters *a; struct adapter *ad; struct diag *d; unsigned failed; };
-
-static void told(struct running *r, const struct vector *v, const char *what)
+void vector_told(struct running *r, const char *name, const char *what)
 {
 	struct buf quoted = BUF_INIT;
 	unsigned line = 0;
 
-	buf_addf(&quoted, "\"%s\"", v->name.p ? v->name.p : "");
+	buf_addf(&quoted, "\"%s\"", name ? name : "");
 	line = adapter_line(r->ad, quoted.p);
 	if (!line)
 		line = adapter_line(r->ad, "vectors");
@@ -53,7 +51,7 @@ static void told(struct running *r, const struct vector *v, const char *what)
 /* ---- reading ---------------------------------------------------------------------------------------------------------------- */
 
 /* A field as JSON, or a string as it is. */
-RAISES static bool read_text(lua_State *L, int i, const char *key, struct buf *out)
+RAISES bool vector_text(lua_State *L, int i, const char *key, struct buf *out)
 {
 	size_t n;
 
@@ -125,12 +123,13 @@ static int read_vector(lua_State *L)
 		}
 		lua_pop(L, 1);
 	}
-	v->has_input = read_text(L, 2, "transform", &v->input);
-	if (!read_text(L, 2, "options", &v->options))
+	v->has_input = vector_text(L, 2, "transform", &v->input);
+	if (!vector_text(L, 2, "options", &v->options))
 		buf_adds(&v->options, "{}");
-	v->has_device = read_text(L, 2, "device", &v->device);
-	v->has_skipped = read_text(L, 2, "skipped", &v->skipped);
-	v->has_error = read_text(L, 2, "error", &v->error);
+	vector_text(L, 2, "state", &v->state);
+	v->has_device = vector_text(L, 2, "device", &v->device);
+	v->has_skipped = vector_text(L, 2, "skipped", &v->skipped);
+	v->has_error = vector_text(L, 2, "error", &v->error);
 	read_want(L, v);
 	lua_settop(L, 2);
 	lua_getfield(L, 2, "id");
@@ -141,18 +140,18 @@ static int read_vector(lua_State *L)
 		luaL_error(L, "it has nothing to do: transform = {…} is missing");
 	if (v->has_skipped + v->has_error + (v->want.n > 0) != 1)
 		luaL_error(L, "exactly one of want, skipped and error says what is expected");
-	if (!read_text(L, 2, "ident", &v->ident)) {
+	if (!vector_text(L, 2, "ident", &v->ident)) {
 		if (json_push_text(L, v->input.p, v->input.len, &why) < 0)
 			luaL_error(L, "its message: %s", why);
 		if (lua_istable(L, -1))
-			read_text(L, lua_gettop(L), "ident", &v->ident);
+			vector_text(L, lua_gettop(L), "ident", &v->ident);
 	}
 	return 0;
 }
 
 static void vector_fini(struct vector *v)
 {
-	struct buf *bufs[] = { &v->name, &v->input, &v->options, &v->device, &v->ident, &v->skipped, &v->error };
+	struct buf *bufs[] = { &v->name, &v->input, &v->options, &v->device, &v->state, &v->ident, &v->skipped, &v->error };
 
 	for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
 		buf_fini(bufs[i]);
@@ -226,13 +225,14 @@ static void judge(struct running *r, struct vector *v, enum render_result result
 			add_rows(&words, v->got.n ? &v->got : raw);
 		else
 			buf_addf(&words, "%s %s", result == RENDER_SKIPPED ? "skipped" : "an error:", why->p);
-		told(r, v, words.p);
+		vector_told(r, v->name.p, words.p);
 	}
 	buf_fini(&words);
 	buf_fini(&text);
 }
 
-static void run_one(struct running *r, int list, lua_Integer i)
+/* state: what the step before left; the vector's own comes first. */
+static void run_one(struct running *r, int list, lua_Integer i, struct buf *state)
 {
 	struct vector v = { .table = list, .i = i };
 	struct buf why = BUF_INIT;
@@ -244,7 +244,7 @@ static void run_one(struct running *r, int list, lua_Integer i)
 	rows_init(&raw);
 	index_init(&ix);
 	if (vm_run(r->a->vm, read_vector, &v, VECTOR_PATIENCE, &why) < 0) {
-		told(r, &v, why.p);
+		vector_told(r, v.name.p, why.p);
 		goto out;
 	}
 	buf_reserve(&v.input, MESSAGE_PAD);
@@ -252,17 +252,28 @@ static void run_one(struct running *r, int list, lua_Integer i)
 	if (fault != JSON_OK) {
 		buf_clear(&why);
 		buf_addf(&why, "its message: %s at byte %zu", json_fault_text(fault), (size_t)(stop - v.input.p) + 1);
-		told(r, &v, why.p);
+		vector_told(r, v.name.p, why.p);
 		goto out;
 	}
+	if (v.state.len) {
+		buf_clear(state);
+		buf_adds(state, "{");
+		buf_addjson(state, r->ad->name, strlen(r->ad->name));
+		buf_addf(state, ":%s}", v.state.p);
+	}
+	if (state->len)
+		buf_add(&raw.state, state->p, state->len);
 	struct call call = { .stream = "vector", .device_data = v.has_device ? v.device.p : NULL, .id = v.id, .ident = v.ident.p ? v.ident.p : "",
 		.ident_len = v.ident.len, .now_us = v.now_us };
 	struct program p;
 	if (program_init(&p, r->a->vm, r->ad->table, r->ad->name, v.options.p, "vector", &why) < 0)
-		told(r, &v, why.p);
+		vector_told(r, v.name.p, why.p);
 	else
 		judge(r, &v, program_run(&p, &m, &call, "", VECTOR_PATIENCE, &raw, &why), &raw, &why);
 	program_fini(&p);
+	buf_clear(state);
+	if (raw.state.len)
+		buf_add(state, raw.state.p, raw.state.len);
 out:
 	rows_fini(&raw);
 	index_fini(&ix);
@@ -295,19 +306,21 @@ unsigned vectors_run(struct adapters *a, struct adapter *ad, struct diag *d)
 {
 	struct running r = { .a = a, .ad = ad, .d = d };
 	struct listing all = { .table = ad->table, .list = LUA_NOREF };
-	struct buf why = BUF_INIT;
+	struct buf why = BUF_INIT, state = BUF_INIT;
 
 	vm_run(a->vm, open_list, &all, VECTOR_PATIENCE, &why);
 	for (lua_Integer i = 1; i <= all.n; i++) {
 		struct listing steps = { .table = all.list, .i = i, .list = LUA_NOREF };
 		vm_run(a->vm, open_list, &steps, VECTOR_PATIENCE, &why);
-		if (steps.list == LUA_NOREF)
-			run_one(&r, all.list, i);
+		buf_clear(&state);
+		if (steps.list == LUA_NOREF && !vector_far(&r, all.list, i))
+			run_one(&r, all.list, i, &state);
 		for (lua_Integer k = 1; k <= steps.n; k++)
-			run_one(&r, steps.list, k);
+			run_one(&r, steps.list, k, &state);
 		script_unload(a->vm, steps.list);
 	}
 	script_unload(a->vm, all.list);
 	buf_fini(&why);
+	buf_fini(&state);
 	return r.failed;
 }

@@ -105,21 +105,30 @@ static void clear(struct script_judgement *j)
 	j->reason = 0;
 }
 
+int far_verdict(struct far *f, const struct script_batch *b, const struct script_answer *a, struct script_judgement *out, struct buf *why)
+{
+	struct job j = { .f = f, .facts = { .now_us = b->now_us }, .b = b, .a = a, .out = out };
+
+	clear(out);
+	int failed = far_run(f, judge, &j, why);
+	batch_end(f->vm);
+	if (failed)
+		clear(out);
+	return failed;
+}
+
 int scripts_verdict(struct scripts *s, const struct destination *d, const struct script_batch *b, const struct script_answer *a,
                     struct script_judgement *out, char *why, size_t whylen)
 {
-	struct job j = { .f = scripts_destination(s, d), .facts = { .now_us = b->now_us }, .b = b, .a = a, .out = out };
+	struct far *f = scripts_destination(s, d);
 	struct buf words = BUF_INIT;
 
 	clear(out);
-	if (!j.f)
+	if (!f)
 		return 0;
-	int failed = far_run(j.f, judge, &j, &words);
-	batch_end(j.f->vm);
-	if (failed) {
-		clear(out);
+	int failed = far_verdict(f, b, a, out, &words);
+	if (failed)
 		snprintf(why, whylen, "%s", words.p);
-	}
 	buf_fini(&words);
 	return failed;
 }

@@ -181,6 +181,48 @@ static void test_vectors(void **state)
 	run_vectors("5", 1, "expected");
 }
 
+static void test_vectors_of_other_kinds(void **state)
+{
+	(void)state;
+	static const struct { const char *vectors; unsigned failures; const char *part; } cases[] = {
+		{ "{'state', steps = {{'first', transform = {}, state = {n = 4}, want = {n = 5}}, {'second', transform = {}, want = {n = 6}}}}", 0, NULL },
+		{ "{'state', transform = {}, want = {n = 1}}, {'afresh', transform = {}, want = {n = 1}}", 0, NULL },
+		{ "{'frame', decode = 'a;b;rest', want = {{v = 'a'}, '{ \"v\" : \"b\" }', used = 4, after = 'ok 2'}}", 0, NULL },
+		{ "{'frame', decode = 'a;', query = 'k=v', want = {{v = 'a', k = 'v'}}}", 0, NULL },
+		{ "{\"frame\", decode = 'a;', want = {{v = 'b'}}}", 1, "want {\"v\":\"b\"}" },
+		{ "{'frame', decode = 'a;', want = {{v = 'a'}, used = 1}}", 1, "used=2" },
+		{ "{'frame', decode = 'bad', error = 'no separator'}", 0, NULL },
+		{ "{'frame', decode = 'a;', error = 'no separator'}", 1, "an error with" },
+		{ "{'answer', answer = {status = 401}, want = 'blocked'}", 0, NULL },
+		{ "{'answer', answer = {status = 404}, want = 'none'}", 0, NULL },
+		{ "{'answer', answer = {status = 200, body = '[1]'}, batch = {{id = 'x'}, {}}, want = {{'refused', 'x'}, 'done'}}", 0, NULL },
+		{ "{'answer', answer = {status = 401}, want = 'retry'}", 1, "got blocked" },
+		{ "{'answer', answer = 5, want = 'retry'}", 1, "expected" },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct kit k;
+		struct buf text = BUF_INIT;
+		kit_begin(&k);
+		buf_addf(&text,
+			"local A = {state = {n = 'integer'}, transport = 'http'}\n"
+			"function A.transform(msg, ctx) ctx.state.n = (ctx.state.n or 0) + 1 msg.n = ctx.state.n return msg end\n"
+			"function A.decode(bytes, ctx) local r, used = {}, 0 for v, e in bytes:gmatch('(%%w+);()') do r[#r + 1] = {v = v, k = ctx.query.k} used = e - 1 end\n"
+			"  if #r == 0 then error('no separator') end r.used = used r.after = 'ok ' .. #r return r end\n"
+			"function A.verdict(answer, batch) if answer.status == 401 then return 'blocked', 'why' end if answer.status == 200 then local r = {}\n"
+			"  for i = 1, #batch do r[i] = 'done' end for _, i in ipairs(answer.json()) do r[i] = {'refused', batch[i].id} end return r end end\n"
+			"A.vectors = {%s}\nreturn A\n", cases[i].vectors);
+		kit_file(&k, "v", text.p);
+		open_adapters(&k);
+		unsigned failed = adapters_run_vectors(k.a, NULL, k.d);
+		char *told = problems(&k);
+		if (failed != cases[i].failures || (cases[i].part && !strstr(told, cases[i].part)))
+			fail_msg("%u failed, want %u with '%s': %s", failed, cases[i].failures, cases[i].part ? cases[i].part : "", told);
+		free(told);
+		buf_fini(&text);
+		kit_close(&k);
+	}
+}
+
 static void test_vectors_of_unused_adapters_are_not_run(void **state)
 {
 	(void)state;
@@ -216,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_broken_files_are_told_when_asked_for),
 		cmocka_unit_test(test_missing_folder),
 		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_vectors_of_other_kinds),
 		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
 		cmocka_unit_test(test_state_for_an_adapter_without_transform),
 	};
