@@ -145,6 +145,8 @@ struct delivery {
 	struct hold hold;
 	struct map addresses;
 	unsigned nheld;
+	int64_t addresses_at;      /* none of them is due before */
+	bool addresses_wait;       /* one is, but for room beside the lanes */
 	int64_t address_logged;
 	bool templated;            /* url or headers have parameters: a batch is for one expansion */
 	bool addressed;            /* the url has: a hold may be for one address alone */

@@ -128,6 +128,8 @@ void address_fail(struct delivery *d, struct work *w, const struct judgement *j)
 		d->nheld++;
 	if (!a->hold.on || w->side || (blocked && !a->hold.blocked)) {
 		fail(d, &a->hold, j, blocked);
+		if (a->hold.next_try < d->addresses_at)
+			d->addresses_at = a->hold.next_try;
 		if (w->side)
 			a->hold.probing = false;
 	}
@@ -157,12 +159,9 @@ void address_accepted(struct delivery *d, struct work *w)
 	if (a->parked) {
 		struct work *next = a->parked;
 		a->parked = next->next;
-		next->next = NULL;
 		next->attempts = 0;
-		struct work **at = &d->ready;
-		while (*at)
-			at = &(*at)->next;
-		*at = next;
+		next->next = d->ready;
+		d->ready = next;
 		a->hold.on = true; /* until the last of them has gone, newer ones stay behind */
 		a->hold.probing = true;
 		a->hold.since = clock_mono_us();
@@ -180,20 +179,29 @@ void addresses_due(struct delivery *d)
 	if (!d->nheld)
 		return;
 	int64_t now = clock_mono_us();
+	/* There may be thousands, and we are asked after every answer: look at them only when one is due. */
+	if (d->addresses_at > now) {
+		delivery_by(d, d->addresses_at);
+		return;
+	}
+	d->addresses_at = INT64_MAX;
 	struct map_slot *s;
 	for (size_t i = 0; (s = map_next(&d->addresses, &i));) {
 		struct address *a = s->value;
 		if (!a->hold.on || a->hold.probing || a->due)
 			continue;
 		if (a->hold.next_try > now) {
-			delivery_by(d, a->hold.next_try);
+			if (a->hold.next_try < d->addresses_at)
+				d->addresses_at = a->hold.next_try;
 			continue;
 		}
 		if (!a->parked) {
-			/* One more probe must be possible, or the pass would be for nothing. */
+			/* One more probe must be possible, or the pass would be for nothing: else when one has landed. */
 			if (d->nside < d->nlanes) {
 				a->due = true;
 				d->want_pass |= a->left;
+			} else {
+				d->addresses_wait = true;
 			}
 			continue;
 		}
@@ -203,6 +211,7 @@ void addresses_due(struct delivery *d)
 		d->ready = w;
 		a->hold.probing = true;
 	}
+	delivery_by(d, d->addresses_at);
 }
 
 void addresses_pass(struct delivery *d)
@@ -267,6 +276,7 @@ void addresses_resume(struct delivery *d)
 	struct map_slot *s;
 	for (size_t i = 0; (s = map_next(&d->addresses, &i));)
 		((struct address *)s->value)->hold.next_try = 0;
+	d->addresses_at = 0;
 }
 
 void addresses_free(struct delivery *d)

@@ -151,7 +151,10 @@ static enum fate sort(struct delivery *d, struct work *w, struct queue *q, const
 	if (a && (a->hold.on || a->left) && !(probe && d->nside < d->nlanes)) {
 		struct item popped;
 		queue_pop(q, &popped);
-		a->due &= a->left;
+		if (a->due && !a->left) {
+			a->due = false; /* no room beside the lanes: another time */
+			d->addresses_at = 0;
+		}
 		a->left = true;
 		window_leave(d, &popped);
 		return FATE_NEXT;
@@ -278,6 +281,9 @@ void lane_landed(struct delivery *d, struct work *w)
 	*at = w->next;
 	w->next = NULL;
 	d->nside--;
+	if (d->addresses_wait)
+		d->addresses_at = 0;
+	d->addresses_wait = false;
 }
 
 /* One batch from this lane, if it has one that may go. */
