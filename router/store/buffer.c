@@ -194,6 +194,8 @@ void buffer_detach(struct buffer *b)
 	store_lock(s);
 	/* While nobody is attached the floor stands still: what is settled may not be recorded yet. */
 	b->floor = buffer_floor(b);
+	if (b->first)
+		b->oldest_arrived = b->first->block->arrived;
 	b->attached = false;
 	b->generation++;
 	unwake(b);

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "store/commit.h"
 
-#define COMPACT_AT_ONCE 64
+#define COMPACT_AT_ONCE 256
 #define REOPEN_FIRST_US 50000
 #define REOPEN_MAX_US 5000000
 #define UNDECIDED_US 3000000     /* so long a source waits to hear whether the failed commit is on disk after all */
@@ -131,7 +131,8 @@ static void take(struct store *s)
 	*last = NULL;
 	if (!s->compact)
 		s->compact_end = &s->compact;
-	s->settle_since = s->compact ? clock_mono_us() : 0;
+	/* More than one commit's worth of sparse blocks: the next follows at once, for they are held in memory. */
+	s->settle_since = s->compact ? clock_mono_us() - SETTLE_WAIT_US : 0;
 
 	c->drops = s->dead_drops;
 	s->dead_drops = NULL;

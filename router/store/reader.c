@@ -190,7 +190,9 @@ static enum served serve(struct store *s, struct buffer *b, unsigned generation,
 				reader_lost(s, r, result == DB_ABSENT ? "its chunk is missing" : "its chunk is damaged");
 			window_append(b, r);
 		}
-		served = b->ready < READ_AHEAD || b->ready_n < 2 ? GO_ON : ENOUGH;
+		/* Two chunks at least, or one while the memory of all together is used up. */
+		bool room = s->memory < s->memory_limit;
+		served = b->ready_n < (room ? 2 : 1) || (room && b->ready < READ_AHEAD) ? GO_ON : ENOUGH;
 	}
 	if (blk)
 		block_unuse(s, blk);

@@ -130,7 +130,8 @@ struct buf *ticket_rendering(struct ticket *t, uint32_t rendering, size_t *start
 unsigned ticket_rendering_end(struct ticket *t, uint32_t rendering, unsigned row, const void *address, size_t address_len);
 void ticket_rendering_undo(struct ticket *t, uint32_t rendering);
 
-/* The current message goes to this buffer, matched and buffered. rendering 0: the source itself, entry is ignored.
+/* The current message goes to this buffer, matched and buffered. rendering 0: the source itself, entry is ignored. Within one block a
+ * buffer's order holds per rendering, so a plan gives a buffer one rendering. A second want of the same entry is none.
  * Each want is matched and buffered by one: a message that became a list of three rows counts as three. */
 void ticket_want(struct ticket *t, uint32_t buffer, uint32_t rendering, unsigned entry);
 /* Matched, but not for sending: counted as skipped. */
@@ -139,7 +140,8 @@ void ticket_skip(struct ticket *t, uint32_t buffer);
 void ticket_dead(struct ticket *t, uint32_t buffer, const char *reason);
 /* Not a message at all, or not one that may be taken: a dead letter of the channel (NAME_CHANNEL number), with the bytes as received. */
 void ticket_refuse(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer);
-/* Called on the commit thread when the ticket's memory goes (after commit or failure), e.g. to unref the plan it was built with. */
+/* Called when what the ticket holds goes, e.g. to unref the plan it was built with: on the commit thread, or on the caller's by ticket_drop
+ * and by ticket_submit of a ticket that leaves nothing to write. */
 void ticket_on_free(struct ticket *t, void (*fn)(void *), void *arg);
 
 /* ---- buffers: a stream's durable queue, seen by its sender ---------------------------------------------------------------- */

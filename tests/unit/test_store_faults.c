@@ -120,8 +120,8 @@ static void fail_at(enum env_op op, unsigned nth, unsigned times, int error)
 static void test_any_operation_fails_and_nothing_taken_is_lost(void **state)
 {
 	(void)state;
-	static const struct { enum env_op op; unsigned most; } kinds[] = { { ENV_WRITE, 24 }, { ENV_SYNC, 16 }, { ENV_CREATE, 4 },
-		{ ENV_SYNC_DIR, 4 }, { ENV_RENAME, 2 }, { ENV_REMOVE, 2 } };
+	static const struct { enum env_op op; unsigned most; } kinds[] = { { ENV_WRITE, 13 }, { ENV_SYNC, 10 }, { ENV_CREATE, 4 },
+		{ ENV_SYNC_DIR, 3 }, { ENV_RENAME, 2 }, { ENV_REMOVE, 2 } };
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		for (unsigned nth = 1; nth <= kinds[i].most; nth += nth > 6 ? 3 : 1)
 			fail_at(kinds[i].op, nth, nth % 3 == 0 ? 3 : 1, nth % 2 ? ENOSPC : EIO);

@@ -28,11 +28,12 @@ struct queue {
 	struct buffer_counts counts;
 };
 
-struct trip { unsigned first, n; };
+struct trip { unsigned first, n; struct trip *next, **at; };
 
 struct model {
 	struct bed bed;
 	struct queue queues[BUFFERS];
+	struct trip *trips;        /* under way */
 	uint64_t random;
 	unsigned messages;         /* numbers given */
 	unsigned under_way, failed, taken, crashes, spans;
@@ -50,6 +51,14 @@ static uint64_t dice(uint64_t n)
 }
 
 /* ---- putting in */
+
+static void end_trip(struct trip *t)
+{
+	*t->at = t->next;
+	if (t->next)
+		t->next->at = t->at;
+	free(t);
+}
 
 static void on_done(void *arg, enum ticket_result r, const char *why)
 {
@@ -77,7 +86,7 @@ static void on_done(void *arg, enum ticket_result r, const char *why)
 			}
 		}
 	}
-	free(t);
+	end_trip(t);
 }
 
 static void add_item(struct queue *q, unsigned message)
@@ -102,7 +111,10 @@ static void op_put(void)
 {
 	struct trip *trip = xmalloc(sizeof(*trip));
 	unsigned n = dice(4) ? 1 + (unsigned)dice(5) : 1 + (unsigned)dice(130);
-	*trip = (struct trip){ .first = m.messages, .n = n };
+	*trip = (struct trip){ .first = m.messages, .n = n, .next = m.trips, .at = &m.trips };
+	if (m.trips)
+		m.trips->at = &trip->next;
+	m.trips = trip;
 	struct ticket *t = ticket_new(m.bed.store, m.bed.port, on_done, trip);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned message = m.messages++, to = (unsigned)dice(1 << BUFFERS), made[3];
@@ -356,6 +368,8 @@ static void op_crash(bool cleanly)
 		bed_close(&m.bed);
 	else
 		bed_crash(&m.bed);
+	while (m.trips)
+		end_trip(m.trips);
 	m.under_way = 0;
 	m.crashes++;
 	bed_open(&m.bed);
