@@ -6,15 +6,13 @@ local A = {
   summary = "Rounds latitude and longitude to so many decimals",
   options = {
     digits = {type = "integer", minimum = 0, maximum = 9, default = 5, description = "Decimals that are kept; 5 are about a metre"},
-    fields = {type = "array", items = {type = "string"}, description = "What is rounded; default is position.latitude and position.longitude"},
+    fields = {type = "array", items = {type = "string"}, default = {"position.latitude", "position.longitude"}, description = "What is rounded"},
   },
 }
 
-local usual = {"position.latitude", "position.longitude"}
-
 function A.transform(msg, ctx)
-  local scale = 10.0 ^ (ctx.options.digits or 5)
-  for _, name in ipairs(ctx.options.fields or usual) do
+  local scale = 10.0 ^ ctx.options.digits
+  for _, name in ipairs(ctx.options.fields) do
     local v = msg[name]
     if math.type(v) == "float" then
       local rounded = math.floor(v * scale + 0.5) / scale

@@ -10,11 +10,9 @@ struct making { struct far *f; const char *options, *stream; };
 static int make(lua_State *L)
 {
 	struct making *k = lua_touserdata(L, 1);
-	const char *why;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, k->f->table);
-	if (json_push_text(L, k->options, strlen(k->options), &why) < 0)
-		return luaL_error(L, "options of %s: %s", k->f->name, why);
+	options_push(L, 2, k->options, k->f->name);
 	ctx_push(L, k->stream, 2);
 	k->f->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;

@@ -54,20 +54,52 @@ void script_unload(struct vm *vm, int ref)
 	luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
 }
 
+/* The specification has filled them in already; a vector says only what it is about. */
+RAISES static void fill_defaults(lua_State *L, int declared, int options)
+{
+	lua_pushliteral(L, "properties");
+	if (lua_rawget(L, declared) == LUA_TTABLE)
+		declared = lua_gettop(L); /* {type = "object", properties = {…}} */
+	lua_pushnil(L);
+	while (lua_next(L, declared)) {
+		lua_pushvalue(L, -2);
+		bool given = lua_rawget(L, options) != LUA_TNIL;
+		lua_pop(L, 1);
+		if (!given && lua_istable(L, -1)) {
+			lua_pushvalue(L, -2);
+			lua_pushliteral(L, "default");
+			lua_rawget(L, -3);
+			lua_rawset(L, options);
+		}
+		lua_pop(L, 1);
+	}
+}
+
+RAISES void options_push(lua_State *L, int table, const char *json, const char *name)
+{
+	const char *why;
+
+	if (json_push_text(L, json, strlen(json), &why) < 0)
+		luaL_error(L, "options of %s: %s", name, why);
+	int options = lua_gettop(L);
+	lua_pushliteral(L, "options");
+	if (lua_rawget(L, table) == LUA_TTABLE && lua_istable(L, options))
+		fill_defaults(L, lua_gettop(L), options);
+	lua_settop(L, options);
+}
+
 struct making { struct program *p; int table; const char *options, *stream; };
 
 static int make(lua_State *L)
 {
 	struct making *k = lua_touserdata(L, 1);
-	const char *why;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, k->table);
 	lua_pushliteral(L, "transform");
 	if (lua_rawget(L, -2) != LUA_TFUNCTION)
 		return luaL_error(L, "adapter %s has no function transform", k->p->name);
 	k->p->transform = luaL_ref(L, LUA_REGISTRYINDEX);
-	if (json_push_text(L, k->options, strlen(k->options), &why) < 0)
-		return luaL_error(L, "options of %s: %s", k->p->name, why);
+	options_push(L, 2, k->options, k->p->name);
 	ctx_push(L, k->stream, 2);
 	k->p->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;

@@ -20,6 +20,9 @@ struct facts {
 	bool state_changed;
 };
 
+/* Push the options of an adapter whose table is at `table`: the JSON text, with what the adapter declares as default where nothing is given. */
+RAISES void options_push(lua_State *L, int table, const char *json, const char *name);
+
 /* One step of a rendering: an adapter's `transform` with its options. */
 struct program {
 	struct vm *vm;

@@ -181,6 +181,44 @@ static void test_vectors(void **state)
 	run_vectors("5", 1, "expected");
 }
 
+/* The page that teaches how to write an adapter, put together as it says. */
+static void test_the_adapter_of_the_guide_works(void **state)
+{
+	(void)state;
+	char path[4096];
+	struct kit k;
+	struct buf text = BUF_INIT, blocks = BUF_INIT;
+	char line[1024];
+	bool in = false;
+	int block = 0;
+	snprintf(path, sizeof(path), "%s/lua/ADAPTERS.md", getenv("SLUICE_SRC") ? getenv("SLUICE_SRC") : ".");
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "```", 3) == 0) {
+			in = strncmp(line, "```lua", 6) == 0 && ++block <= 3;
+			continue;
+		}
+		if (in && strcmp(line, "return A\n") != 0)
+			buf_adds(block == 2 ? &text : &blocks, line);
+	}
+	fclose(f);
+	const char *factor = strstr(text.p, "0.621371");
+	assert_non_null(factor);
+	buf_add(&blocks, text.p, (size_t)(factor - text.p));
+	buf_adds(&blocks, "ctx.options.factor");
+	buf_adds(&blocks, factor + 8);
+	buf_adds(&blocks, "return A\n");
+	kit_begin(&k);
+	kit_file(&k, "speed-mph", blocks.p);
+	open_adapters(&k);
+	if (!found(&k, "speed-mph") || adapters_run_vectors(k.a, NULL, k.d))
+		fail_msg("%s", problems(&k));
+	buf_fini(&text);
+	buf_fini(&blocks);
+	kit_close(&k);
+}
+
 static void test_vectors_of_other_kinds(void **state)
 {
 	(void)state;
@@ -258,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_broken_files_are_told_when_asked_for),
 		cmocka_unit_test(test_missing_folder),
 		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_the_adapter_of_the_guide_works),
 		cmocka_unit_test(test_vectors_of_other_kinds),
 		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
 		cmocka_unit_test(test_state_for_an_adapter_without_transform),
