@@ -166,15 +166,15 @@ RAISES void push_headers(lua_State *L, unsigned n, const char *const *names, con
 	}
 }
 
-RAISES static int push_conn(lua_State *L, const struct arrival *in)
+RAISES static int push_conn(lua_State *L, int *conn)
 {
-	if (!in->conn)
+	if (!conn)
 		return luaL_error(L, "ctx.conn: there is no connection here");
-	if (*in->conn == 0) {
+	if (*conn == 0) {
 		lua_newtable(L);
-		*in->conn = luaL_ref(L, LUA_REGISTRYINDEX);
+		*conn = luaL_ref(L, LUA_REGISTRYINDEX);
 	}
-	lua_rawgeti(L, LUA_REGISTRYINDEX, *in->conn);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, *conn);
 	return 1;
 }
 
@@ -186,8 +186,6 @@ RAISES static int of_arrival(lua_State *L, const struct arrival *in, const char 
 		push_headers(L, in->nheaders, in->header_names, in->header_values);
 		return 1;
 	}
-	if (strcmp(key, "conn") == 0)
-		return push_conn(L, in);
 	if (strcmp(key, "method") == 0)
 		lua_pushstring(L, in->method);
 	else if (strcmp(key, "topic") == 0)
@@ -240,6 +238,12 @@ static int get_field(lua_State *L)
 		return luaL_error(L, "ctx is used after its call has ended");
 	if (strcmp(key, "now") == 0) {
 		lua_pushnumber(L, (lua_Number)c->facts->now_us / 1e6);
+		return 1;
+	}
+	if (strcmp(key, "conn") == 0)
+		return push_conn(L, c->facts->conn);
+	if (c->facts->ident && strcmp(key, "ident") == 0) {
+		lua_pushstring(L, c->facts->ident);
 		return 1;
 	}
 	if (c->facts->call)

@@ -124,7 +124,7 @@ static void clear(struct decoded *d, size_t used)
 
 int far_decode(struct far *f, const struct arrival *in, const char *bytes, size_t n, struct decoded *out, struct buf *why)
 {
-	struct job j = { .f = f, .facts = { .arrival = in, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out };
+	struct job j = { .f = f, .facts = { .arrival = in, .conn = in->conn, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out };
 
 	clear(out, n);
 	int failed = far_run(f, decode, &j, why);

@@ -201,6 +201,7 @@ static void clear(struct rows *r)
 {
 	r->n = 0;
 	r->state_changed = false;
+	buf_clear(&r->topics);
 	buf_clear(&r->state);
 	buf_clear(&r->bytes);
 	buf_reserve(&r->bytes, MESSAGE_PAD);

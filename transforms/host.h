@@ -56,7 +56,11 @@ enum render_result { RENDER_OK, RENDER_SKIPPED, RENDER_FAILED };
 
 /* What came out: rows one behind the other in bytes; row i is [ends[i-1], ends[i]). Reused from call to call. With state_changed, `state` is
  * to be kept in place of what was given (also for RENDER_SKIPPED): written with the message, or not at all. */
-struct rows { struct buf bytes; unsigned n, cap; size_t *ends; struct buf state; bool state_changed; };
+struct rows {
+	struct buf bytes; unsigned n, cap; size_t *ends;
+	struct buf topics; size_t *topic_ends;       /* the same for what the adapter's `topic` said; empty: the destination's own topic */
+	struct buf state; bool state_changed;
+};
 void rows_init(struct rows *r);
 void rows_fini(struct rows *r);
 
@@ -110,6 +114,14 @@ void script_judgement_fini(struct script_judgement *j);
  * decides. -1 with why when it failed. */
 int scripts_verdict(struct scripts *s, const struct destination *d, const struct script_batch *b, const struct script_answer *a,
                     struct script_judgement *out, char *why, size_t whylen);
+
+/* tcp: bytes to begin a connection with. `ident` is that of a connection per device, else NULL; conn as in struct arrival. 1 when out was
+ * filled, 0 when the adapter has no `hello`, -1 with why. */
+int scripts_hello(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, struct buf *out, char *why, size_t whylen);
+/* tcp: bytes that came back. *used of them were understood; out->each has a verdict for each of the oldest messages without one, out->n of
+ * them, at most `waiting`. As scripts_hello. */
+int scripts_reply(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, const char *bytes, size_t n,
+                  unsigned waiting, size_t *used, struct script_judgement *out, char *why, size_t whylen);
 
 /* An HTTP request as an adapter wants it. Headers: name NUL value NUL, one behind the other. */
 struct script_request { bool has_url, has_body; struct buf url, body, headers; unsigned nheaders; };

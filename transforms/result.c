@@ -22,6 +22,8 @@ void rows_fini(struct rows *r)
 	buf_fini(&r->bytes);
 	buf_fini(&r->state);
 	free(r->ends);
+	free(r->topic_ends);
+	buf_fini(&r->topics);
 	rows_init(r);
 }
 
@@ -30,7 +32,9 @@ void rows_end(struct rows *r)
 	if (r->n == r->cap) {
 		r->cap = r->cap ? r->cap * 2 : 4;
 		r->ends = xrealloc(r->ends, r->cap * sizeof(*r->ends));
+		r->topic_ends = xrealloc(r->topic_ends, r->cap * sizeof(*r->topic_ends));
 	}
+	r->topic_ends[r->n] = r->topics.len;
 	r->ends[r->n++] = r->bytes.len;
 }
 

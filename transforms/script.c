@@ -17,6 +17,8 @@
 /* So many spent budgets in a row, and the adapter is not called for this rendering but for one trial a second. */
 #define EXHAUSTED_MAX 5
 #define TRIAL_US 1000000
+/* MQTT counts a topic's bytes in 16 bits. */
+#define TOPIC_MAX 65535
 
 struct load { const char *path, *text; size_t len; int ref; };
 
@@ -99,6 +101,8 @@ static int make(lua_State *L)
 	if (lua_rawget(L, -2) != LUA_TFUNCTION)
 		return luaL_error(L, "adapter %s has no function transform", k->p->name);
 	k->p->transform = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_pushliteral(L, "topic");
+	k->p->topic = lua_rawget(L, 2) == LUA_TFUNCTION ? luaL_ref(L, LUA_REGISTRYINDEX) : LUA_NOREF;
 	options_push(L, 2, k->options, k->p->name);
 	ctx_push(L, k->stream, 2);
 	k->p->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -109,7 +113,7 @@ int program_init(struct program *p, struct vm *vm, int table, const char *name, 
 {
 	struct making k = { .p = p, .table = table, .options = options_json ? options_json : "{}", .stream = stream };
 
-	*p = (struct program){ .vm = vm, .name = name, .transform = LUA_NOREF, .ctx = LUA_NOREF };
+	*p = (struct program){ .vm = vm, .name = name, .transform = LUA_NOREF, .topic = LUA_NOREF, .ctx = LUA_NOREF };
 	snprintf(p->log_name, sizeof(p->log_name), "adapter/%s", name);
 	return vm_run(vm, make, &k, LOAD_PATIENCE, why);
 }
@@ -117,6 +121,7 @@ int program_init(struct program *p, struct vm *vm, int table, const char *name, 
 void program_fini(struct program *p)
 {
 	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->transform);
+	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->topic);
 	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->ctx);
 }
 
@@ -129,18 +134,44 @@ struct job {
 	enum render_result result;
 };
 
+/* topic(msg, ctx) for the rows that this call made; nil leaves it to the destination. */
+RAISES static void take_topic(lua_State *L, const struct job *j, int msg, int ctx, unsigned first)
+{
+	size_t n;
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->topic);
+	lua_pushvalue(L, msg);
+	lua_pushvalue(L, ctx);
+	lua_call(L, 2, 1);
+	if (lua_isnil(L, -1))
+		return;
+	if (lua_type(L, -1) != LUA_TSTRING)
+		luaL_error(L, "topic returned a %s, not a string", luaL_typename(L, -1));
+	const char *topic = lua_tolstring(L, -1, &n);
+	if (n == 0 || n > TOPIC_MAX || strlen(topic) != n || strpbrk(topic, "+#") || !utf8_valid(topic, n, NULL))
+		luaL_error(L, "topic returned what is no topic to publish to");
+	for (unsigned i = first; i < j->out->n; i++) {
+		buf_add(&j->out->topics, topic, n);
+		j->out->topic_ends[i] = j->out->topics.len;
+	}
+}
+
 static int work(lua_State *L)
 {
 	struct job *j = lua_touserdata(L, 1);
 
-	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->transform);
-	msg_push(L, j->m);
+	unsigned first = j->out->n;
+
 	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->ctx);
-	ctx_begin(L, -1, &j->facts);
-	lua_pushvalue(L, -1);
-	lua_insert(L, 2); /* kept, to be told of the end */
+	ctx_begin(L, 2, &j->facts);
+	msg_push(L, j->m);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->transform);
+	lua_pushvalue(L, 3);
+	lua_pushvalue(L, 2);
 	lua_call(L, 2, 2);
-	j->result = result_take(L, 3, j->out, j->why);
+	j->result = result_take(L, 4, j->out, j->why);
+	if (j->p->topic != LUA_NOREF && j->result == RENDER_OK)
+		take_topic(L, j, 3, 2, first);
 	ctx_keep_state(L, 2);
 	return 0;
 }
@@ -186,6 +217,7 @@ enum render_result program_run(struct program *p, const struct message *m, const
 	}
 	out->n = rows;
 	out->bytes.len = bytes;
+	out->topics.len = rows ? out->topic_ends[rows - 1] : 0;
 	p->counts.errors++;
 	if (p->vm->spent) {
 		p->counts.exhausted++;

@@ -14,6 +14,8 @@ struct facts {
 	const struct call *call;         /* transform */
 	const char *suffix;              /* follows the id: "" or "-3" */
 	const struct arrival *arrival;   /* decode */
+	const char *ident;               /* hello, reply: NULL unless the connection is a device's */
+	int *conn;                       /* decode, hello, reply */
 	int64_t now_us;
 	const char *name;                /* of the adapter: its part of the state */
 	struct buf *state;               /* transform: the whole state as JSON, read and written; NULL: no state */
@@ -28,7 +30,7 @@ struct program {
 	struct vm *vm;
 	const char *name;
 	char log_name[80];
-	int transform, ctx;        /* registry references */
+	int transform, topic, ctx; /* registry references; topic may be LUA_NOREF */
 	unsigned exhausted_in_row;
 	int64_t trial_us;          /* suspended: when it may be called next */
 	struct script_counts counts;

@@ -1,7 +1,8 @@
-/* verdict.c - what an adapter makes of a far end's answer.
+/* verdict.c - what an adapter makes of a far end's answer; and of bytes on a connection.
  *
  * verdict(answer, batch, ctx) → "done" | "retry" | "split" | "refused" | "blocked" [, "reason"], or one verdict for each message:
- * {"done", {"refused", "reason"}, "retry", …}; or nil: no opinion. */
+ * {"done", {"refused", "reason"}, "retry", …}; or nil: no opinion.
+ * hello(ctx) → bytes; reply(bytes, ctx) → bytes used [, verdicts of the oldest messages that wait for one]. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +49,6 @@ RAISES static size_t keep(lua_State *L, int i, struct script_judgement *out)
 
 RAISES static void take_each(lua_State *L, int table, unsigned n, struct script_judgement *out)
 {
-	if (lua_rawlen(L, table) != n)
-		luaL_error(L, "verdict returned %d verdicts for a batch of %d messages", (int)lua_rawlen(L, table), (int)n);
 	if (out->cap < n) {
 		out->each = xrealloc(out->each, n * sizeof(*out->each));
 		out->cap = n;
@@ -86,6 +85,8 @@ static int judge(lua_State *L)
 	if (lua_isnil(L, 2))
 		return 0;
 	if (lua_istable(L, 2)) {
+		if (lua_rawlen(L, 2) != j->b->n)
+			return luaL_error(L, "verdict returned %d verdicts for a batch of %d messages", (int)lua_rawlen(L, 2), (int)j->b->n);
 		take_each(L, 2, j->b->n, j->out);
 		j->out->verdict = SCRIPT_DONE;
 		return 0;
@@ -93,6 +94,79 @@ static int judge(lua_State *L)
 	j->out->verdict = word(L, 2, false);
 	j->out->reason = keep(L, 3, j->out);
 	return 0;
+}
+
+/* ---- tcp: hello and reply ------------------------------------------------------------------------------------------------- */
+
+struct talk {
+	struct far *f;
+	struct facts facts;
+	const char *bytes; size_t n, *used;
+	unsigned waiting;
+	struct buf *hello;
+	struct script_judgement *out;
+	bool called;
+};
+
+static int say_hello(lua_State *L)
+{
+	struct talk *t = lua_touserdata(L, 1);
+	size_t n;
+
+	if (!far_function(L, t->f, "hello"))
+		return 0;
+	far_ctx(L, t->f, &t->facts);
+	lua_call(L, 1, 1);
+	if (lua_type(L, 2) != LUA_TSTRING)
+		return luaL_error(L, "hello returned a %s, not a string", luaL_typename(L, 2));
+	const char *s = lua_tolstring(L, 2, &n);
+	buf_add(t->hello, s, n);
+	t->called = true;
+	return 0;
+}
+
+static int hear_reply(lua_State *L)
+{
+	struct talk *t = lua_touserdata(L, 1);
+
+	if (!far_function(L, t->f, "reply"))
+		return 0;
+	lua_pushlstring(L, t->bytes, t->n);
+	far_ctx(L, t->f, &t->facts);
+	lua_call(L, 2, 2);
+	if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0 || (size_t)lua_tointeger(L, 2) > t->n)
+		return luaL_error(L, "reply used %s of %d bytes", luaL_tolstring(L, 2, NULL), (int)t->n);
+	*t->used = (size_t)lua_tointeger(L, 2);
+	t->called = true;
+	if (lua_isnil(L, 3))
+		return 0;
+	luaL_argexpected(L, lua_istable(L, 3), 3, "a list of verdicts");
+	if (lua_rawlen(L, 3) > t->waiting)
+		return luaL_error(L, "reply returned %d verdicts where %d messages wait for one", (int)lua_rawlen(L, 3), (int)t->waiting);
+	take_each(L, 3, (unsigned)lua_rawlen(L, 3), t->out);
+	t->out->verdict = SCRIPT_DONE;
+	return 0;
+}
+
+static int talk(struct talk *t, lua_CFunction job, char *why, size_t whylen)
+{
+	struct buf words = BUF_INIT;
+
+	if (!t->f)
+		return 0;
+	int failed = far_run(t->f, job, t, &words);
+	if (failed)
+		snprintf(why, whylen, "%s", words.p);
+	buf_fini(&words);
+	return failed ? -1 : t->called;
+}
+
+int scripts_hello(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, struct buf *out, char *why, size_t whylen)
+{
+	struct talk t = { .f = scripts_destination(s, d), .facts = { .now_us = now_us, .ident = ident, .conn = conn }, .hello = out };
+
+	buf_clear(out);
+	return talk(&t, say_hello, why, whylen);
 }
 
 static void clear(struct script_judgement *j)
@@ -131,4 +205,20 @@ int scripts_verdict(struct scripts *s, const struct destination *d, const struct
 		snprintf(why, whylen, "%s", words.p);
 	buf_fini(&words);
 	return failed;
+}
+
+int scripts_reply(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, const char *bytes, size_t n,
+                  unsigned waiting, size_t *used, struct script_judgement *out, char *why, size_t whylen)
+{
+	struct talk t = { .f = scripts_destination(s, d), .facts = { .now_us = now_us, .ident = ident, .conn = conn }, .bytes = bytes, .n = n,
+		.used = used, .waiting = waiting, .out = out };
+
+	clear(out);
+	*used = 0;
+	int result = talk(&t, hear_reply, why, whylen);
+	if (result < 0) {
+		clear(out);
+		*used = 0;
+	}
+	return result;
 }

@@ -153,6 +153,59 @@ static void test_verdict(void **state)
 	kit_close(&f.k);
 }
 
+static void test_hello_and_reply(void **state)
+{
+	(void)state;
+	struct far_kit f;
+	struct script_judgement j;
+	struct buf out = BUF_INIT;
+	size_t used;
+	int conn = 0;
+	far_open(&f, "return {transport = 'tcp', hello = function(ctx) ctx.conn.n = 1 return 'login ' .. ctx.ident .. '\\n' end,\n"
+		     "reply = function(bytes, ctx) local v = {} for ok in bytes:gmatch('(%a+)\\n') do v[#v + 1] = ok == 'OK' and 'done' or {'refused', ok} end\n"
+		     "if bytes == 'all' then return 99 end return #bytes - #bytes:match('[^\\n]*$'), #v > 0 and v or nil end}");
+	script_judgement_init(&j);
+	assert_int_equal(scripts_hello(f.k.s, &f.destination, 0, "dev1", &conn, &out, f.k.why, sizeof(f.k.why)), 1);
+	assert_string_equal(out.p, "login dev1\n");
+	assert_true(conn != 0);
+	assert_int_equal(scripts_reply(f.k.s, &f.destination, 0, "dev1", &conn, "OK\nBAD\nO", 8, 3, &used, &j, f.k.why, sizeof(f.k.why)), 1);
+	assert_int_equal(used, 7);
+	assert_int_equal(j.n, 2);
+	assert_int_equal(j.each[1].verdict, SCRIPT_REFUSED);
+	assert_string_equal(j.words.p + j.each[1].reason, "BAD");
+	assert_int_equal(scripts_reply(f.k.s, &f.destination, 0, "dev1", &conn, "O", 1, 3, &used, &j, f.k.why, sizeof(f.k.why)), 1);
+	assert_int_equal(used, 0);
+	assert_int_equal(j.n, 0);
+	assert_int_equal(scripts_reply(f.k.s, &f.destination, 0, "dev1", &conn, "OK\nOK\n", 6, 1, &used, &j, f.k.why, sizeof(f.k.why)), -1);
+	assert_non_null(strstr(f.k.why, "2 verdicts where 1"));
+	assert_int_equal(scripts_reply(f.k.s, &f.destination, 0, "dev1", &conn, "all", 3, 1, &used, &j, f.k.why, sizeof(f.k.why)), -1);
+	assert_non_null(strstr(f.k.why, "99 of 3"));
+	scripts_conn_end(f.k.s, conn);
+	script_judgement_fini(&j);
+	buf_fini(&out);
+	kit_close(&f.k);
+}
+
+static void test_topic(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "t", "return {transform = function(msg) if msg.two then return {msg, 'x', n = 2} end return msg end,\n"
+			  "topic = function(msg, ctx) if msg.bad then return 'a/#' end return msg.none == nil and 'dev/' .. ctx.ident or nil end}");
+	kit_steps(&k, (const char *const[]){ "t", NULL });
+	kit_out(&k, "{\"two\":1}");
+	assert_int_equal(k.rows.n, 2);
+	assert_string_equal(k.rows.topics.p, "dev/dev1dev/dev1");
+	assert_int_equal(k.rows.topic_ends[0], 8);
+	assert_int_equal(k.rows.topic_ends[1], 16);
+	kit_out(&k, "{\"none\":1}");
+	assert_int_equal(k.rows.topic_ends[0], 0);
+	assert_int_equal(kit_send(&k, "{\"bad\":1}"), RENDER_FAILED);
+	assert_non_null(strstr(k.why, "no topic"));
+	kit_close(&k);
+}
+
 static void test_request_and_credentials(void **state)
 {
 	(void)state;
@@ -201,6 +254,7 @@ static void test_request_and_credentials(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_state), cmocka_unit_test(test_decode), cmocka_unit_test(test_verdict),
+		cmocka_unit_test(test_hello_and_reply), cmocka_unit_test(test_topic),
 		cmocka_unit_test(test_request_and_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
