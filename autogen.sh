@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 packages='
 	gcc g++ clang libclang-rt-dev make autoconf automake pkgconf
 	libevent-dev>=2.1.12-stable-8+deb12u1
-	libleveldb-dev liblua5.4-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev libssl-dev libcmocka-dev
+	libleveldb-dev liblua5.4-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev liblz4-dev libssl-dev libcmocka-dev
 	lua5.4 shellcheck python3 python3-pytest python3-yaml python3-jsonschema
 	ca-certificates curl git openssl procps
 '

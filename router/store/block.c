@@ -115,7 +115,7 @@ struct chunk *block_chunk_make(struct block *b, uint32_t rendering)
 	c->rendering = rendering;
 	c->present = false;
 	c->n = c->total = 0;
-	c->body_len = c->stored = 0;
+	c->body_len = c->stored = c->written = 0;
 	c->mark_message = 0;
 	return c;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/commit.h"
+#include "store/pack.h"
 
 #define COMPACT_AT_ONCE 256
 #define REOPEN_FIRST_US 50000
@@ -32,6 +33,7 @@ void commit_fini(struct store *s)
 	struct commit *c = s->commit;
 	db_batch_free(c->batch);
 	buf_fini(&c->row);
+	buf_fini(&c->packed);
 	free(c->touched);
 	free(c->shrunk);
 	free(c);
@@ -63,6 +65,13 @@ void commit_put(struct store *s, const struct key *k, const struct buf *value)
 {
 	db_put(s->commit->batch, k->p, k->n, value->p, value->len);
 	s->commit->anything = true;
+}
+
+size_t commit_put_chunk(struct store *s, const struct key *k, const struct buf *value)
+{
+	chunk_pack(&s->commit->packed, value->p, value->len);
+	commit_put(s, k, &s->commit->packed);
+	return s->commit->packed.len;
 }
 
 void commit_delete(struct store *s, const struct key *k)

@@ -7,7 +7,7 @@
 struct commit {
 	struct store *store;
 	struct db_batch *batch;
-	struct buf row;                 /* scratch for one value */
+	struct buf row, packed;         /* scratch for one value */
 	struct ticket *tickets;         /* taken from the queue, all answered at the end */
 	struct settlement *settlements;
 	struct block *compact;          /* blocks to be made smaller */
@@ -28,6 +28,8 @@ struct commit {
 uint64_t commit_position(struct store *s);              /* a fresh one */
 struct ledger *commit_ledger(struct store *s, struct buffer *b);  /* what its ledger will be; marks it changed */
 void commit_put(struct store *s, const struct key *k, const struct buf *value);
+/* Packed on its way; the bytes it takes. */
+size_t commit_put_chunk(struct store *s, const struct key *k, const struct buf *value);
 void commit_delete(struct store *s, const struct key *k);
 
 /* settle.c: settlements, and making sparse blocks smaller */

@@ -101,13 +101,13 @@ static void put_block(struct store *s, struct block *b)
 		commit_put(s, &k, &c->row);
 	}
 	for (unsigned i = 0; i < b->nchunks; i++) {
-		const struct chunk *ch = b->chunks[i];
+		struct chunk *ch = b->chunks[i];
 		bool wanted = ch->rendering == 0;
 		for (unsigned k = 0; k < b->nrefs && !wanted; k++)
 			wanted = b->refs[k].rendering == ch->rendering && bits_any(b->refs[k].left);
 		struct key k = key_chunk(b->position, ch->rendering);
 		if (wanted)
-			commit_put(s, &k, &ch->value);
+			ch->written = commit_put_chunk(s, &k, &ch->value);
 	}
 	b->next = NULL;
 	*c->blocks_end = b;

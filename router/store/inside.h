@@ -44,6 +44,7 @@ struct chunk {
 	unsigned n, total;          /* entries; entry numbers are below total */
 	size_t body_len;
 	size_t stored;              /* body bytes that its row on disk has */
+	size_t written;                 /* bytes of its row on disk; 0: not known */
 	struct buf value;           /* building: the body. sealed: the whole value of the row */
 	struct buf table, texts;    /* building: struct entry_row each; idents and addresses */
 	struct chunk_head head;     /* sealed */

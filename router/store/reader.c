@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "store/inside.h"
+#include "store/pack.h"
 
 #define RETRY_US 50000  /* after the disk refused to be read */
 
@@ -46,10 +47,15 @@ enum db_result chunk_load(struct store *s, struct block *b, uint32_t rendering)
 	struct buf value = BUF_INIT;
 	struct key k = key_chunk(b->position, rendering);
 	enum db_result r = db_get(s->db, k.p, k.n, &value, NULL, 0);
+	size_t written = value.len;
+	if (r == DB_OK && !chunk_unpack(&value))
+		r = DB_CORRUPT;
 	if (r == DB_OK) {
 		store_lock(s);
 		/* Every rendering of the block was given its struct when it was read, so nothing moves. */
 		c = block_chunk(b, rendering);
+		if (c && !c->present)
+			c->written = written;
 		if (!c)
 			r = DB_CORRUPT;
 		else if (!c->present && !chunk_adopt(c, &value, b->position))
@@ -97,7 +103,8 @@ static struct block *load(struct store *s, uint32_t buffer, uint64_t position, u
 	struct key k = key_chunk(position, rendering);
 	struct ref_row row;
 	*result = db_get(s->db, k.p, k.n, &value, NULL, 0);
-	if (*result == DB_OK && !chunk_adopt(c, &value, position))
+	c->written = value.len;
+	if (*result == DB_OK && (!chunk_unpack(&value) || !chunk_adopt(c, &value, position)))
 		*result = DB_CORRUPT;
 	buf_fini(&value);
 	bool wanted = false;

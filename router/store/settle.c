@@ -115,7 +115,7 @@ static void drop_chunks(struct store *s, struct block *b)
 			continue;
 		struct key k = key_chunk(b->position, c->rendering);
 		commit_delete(s, &k);
-		s->commit->garbage += c->present ? c->head.body_len + 64 : BLOCK_BYTES / 2;
+		s->commit->garbage += c->written ? c->written : BLOCK_BYTES / 10;
 	}
 }
 
@@ -156,14 +156,14 @@ static void shrink(struct store *s, struct chunk *c, const uint64_t *wanted)
 	struct key k = key_chunk(c->block->position, c->rendering);
 	buf_clear(&cm->row);
 	chunk_compact(c, wanted, &cm->row);
-	commit_put(s, &k, &cm->row);
+	commit_put_chunk(s, &k, &cm->row);
 	if (cm->nshrunk == cm->shrunk_cap) {
 		cm->shrunk_cap = cm->shrunk_cap ? cm->shrunk_cap * 2 : 64;
 		cm->shrunk = xrealloc(cm->shrunk, cm->shrunk_cap * sizeof(*cm->shrunk));
 	}
 	cm->shrunk[cm->nshrunk].chunk = c;
 	cm->shrunk[cm->nshrunk++].stored = chunk_bytes(c, wanted);
-	cm->garbage += c->stored;
+	cm->garbage += c->written;
 }
 
 void settle_compact(struct store *s)

@@ -17,7 +17,6 @@ static int setup(void **state)
 	bed_new(&bed);
 	bed.options.durability = DURABILITY_OS;
 	bed_open(&bed);
-	memset(filler, 'x', sizeof(filler) - 1);
 	return 0;
 }
 
@@ -36,6 +35,7 @@ static void put(unsigned n, unsigned every, uint32_t rendering)
 	rendered = rendering != 0;
 	for (unsigned i = 0; i < n; i++, number++) {
 		char text[sizeof(filler) + 32];
+		bed_noise(filler, sizeof(filler) - 1);
 		snprintf(text, sizeof(text), "%u %s", number, filler);
 		bed_message(&bed, t, text, "device");
 		unsigned made = rendering ? bed_render(t, rendering, 0, text, "") : 0;
@@ -128,7 +128,7 @@ static void quiet_stream_pins_nothing(void **state)
 	quiet = buffer_attach(bed.store, QUIET, bed.port, bed_wake, &bed);
 	struct buf got = BUF_INIT;
 	assert_int_equal(bed_take(&bed, quiet, 10, OUTCOME_ACCEPTED, &got), 2);
-	assert_memory_equal(got.p, "0 xxx", 5);
+	assert_memory_equal(got.p, "0 ", 2);
 	bed_record(&bed, quiet);
 	assert_int_equal(chunks(&bytes), 0);
 	buffer_detach(quiet);

@@ -145,7 +145,6 @@ static void test_disk_limit_meets_the_largest_first(void **state)
 {
 	(void)state;
 	static char big[60001];
-	memset(big, 'b', sizeof(big) - 1);
 	store_set_limits(bed.store, 96u << 20, 8 << 20);
 	buffer_configure(bed.store, BLOCK, "toll", &(struct buffer_options){ .max = UINT64_C(1) << 40, .full = FULL_BLOCK });
 	assert_int_equal(bed_put(&bed, OTHER, "small"), TICKET_TAKEN);
@@ -153,6 +152,7 @@ static void test_disk_limit_meets_the_largest_first(void **state)
 	for (unsigned i = 0; i < 400 && r == TICKET_TAKEN; i++) {
 		struct ticket *t = bed_ticket(&bed);
 		for (unsigned k = 0; k < 10; k++) {
+			bed_noise(big, sizeof(big) - 1);
 			bed_message(&bed, t, big, "x");
 			ticket_want(t, BLOCK, 0, 0);
 		}
