@@ -24,6 +24,10 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	}
+	if (argc >= 2 && strcmp(argv[1], "check") == 0)
+		return cli_check(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "plan") == 0)
+		return cli_plan(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "send") == 0)
 		return cli_send(argc - 1, argv + 1);
 	if (argc >= 2 && strcmp(argv[1], "sink") == 0)

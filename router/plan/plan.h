@@ -199,6 +199,7 @@ struct plan {
 	struct device *devices; unsigned ndevices;
 	const struct stamp_set *stamps;   /* message/write.h: every key the router sets, in the order of enum stamp_number, then the devices' */
 	struct routing *routing;          /* plan/route.c */
+	struct kept *kept;                /* plan/compile.h: what plan_print() needs of the specification */
 	void *scripts;                    /* the transforms' part that belongs to this plan (one life); freed through scripts_free */
 	void (*scripts_free)(void *scripts);
 	_Atomic unsigned refs;
@@ -265,6 +266,8 @@ const struct destination *plan_destination(const struct plan *p, const char *nam
 void plan_print(const struct plan *p, struct buf *out);
 /* As JSON, for programs. */
 void plan_print_json(const struct plan *p, struct buf *out);
+/* As a picture for Graphviz. */
+void plan_print_dot(const struct plan *p, struct buf *out);
 
 /* Expand a template for one message: the parameters' text, percent-encoded when `encode`. 0, or -1 with *missing set to the name of
  * the first parameter the message does not have (or has as null, object or array). */

@@ -32,6 +32,5 @@ void check_scalar(struct check *c, const struct rule *r, const struct frame *f, 
 const char *frame_name(struct check *c, const struct frame *f);
 /* Never show this scalar's text. */
 void check_hide(const struct node *n);
-bool check_sounds_secret(const char *name);
 
 #endif

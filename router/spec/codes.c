@@ -94,6 +94,41 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_VECTOR] = { "E041", EX_DATAERR, "adapter's vector fails",
 		"An adapter carries examples of what it makes of a message. Here what it makes is not what it says, so it is not trusted with real ones: put "
 		"the function or the example right." },
+	[DIAG_UNDECLARED] = { "E050", EX_CONFIG, "name that is not defined",
+		"A channel, group, destination or stream is named that no file defines." },
+	[DIAG_UNDECLARED_IDENT] = { "E051", EX_CONFIG, "device that is not declared",
+		"An exact ident is named that neither `devices:` nor the file of `devices-from:` declares, and no wildcard there matches it. A mistyped ident would "
+		"otherwise silently send nothing." },
+	[DIAG_GROUP_LOOP] = { "E052", EX_CONFIG, "group inside itself",
+		"Groups may hold groups, but none may come to hold itself." },
+	[DIAG_TWO_VALUES] = { "E053", EX_CONFIG, "two values of per-device data",
+		"For a stream a device's data is what its exact ident is given, else what a wildcard that matches it is given, else what a group is given. Here two "
+		"of the same rank differ, and neither is better than the other." },
+	[DIAG_SAME_ID] = { "E054", EX_CONFIG, "id of another device",
+		"The number of a device (`id`, in messages `device.id`) is its own." },
+	[DIAG_SECRET] = { "E055", EX_CONFIG, "secret can't be read",
+		"The variable is not set, or the file can't be read by the user the program runs as. `sluice check --no-secrets` leaves this check out, for machines "
+		"that are not to know the secrets." },
+	[DIAG_CSV] = { "E056", EX_CONFIG, "bad file of devices",
+		"A file named by `devices-from:` has comma-separated values: a first row of column names (ident,id,name,groups,<field>…), then a row for each device. "
+		"Cells with commas or line breaks stand in double quotes; a quote inside is doubled. Groups are separated by blanks; an empty cell is not given." },
+	[DIAG_CONFLICT] = { "E057", EX_CONFIG, "settings that contradict each other",
+		"Each would do alone, but not together." },
+	[DIAG_UNUSED] = { "W001", EX_CONFIG, "defined, but not used",
+		"Nothing refers to it, so it does nothing: a stream without a subscription, a destination without a stream, a channel that no subscription could draw from." },
+	[DIAG_INCLUDE_EMPTY] = { "W002", EX_CONFIG, "include that matches nothing",
+		"No file matches the pattern, which starts at the folder of the file that names it." },
+	[DIAG_NO_VERSION] = { "W003", EX_CONFIG, "no version of the language",
+		"`sluice: 1` says which version of the language a file is in, so that it will be understood for ever. Without it, version 1 is taken." },
+	[DIAG_TWICE] = { "W004", EX_CONFIG, "subscribed twice",
+		"A stream is subscribed to a channel and to devices (or groups) whose messages arrive there. Each message is sent once, as the device's." },
+	[DIAG_SHARED_BLOCK] = { "W005", EX_CONFIG, "a full buffer stops others too",
+		"A stream with `full: block` makes its sources wait when its buffer is full, which stops all streams that are fed by the same channel. Where that "
+		"is not wanted give it `full: drop-oldest` or `drop-newest`, or a channel of its own." },
+	[DIAG_NO_MATCH] = { "W006", EX_CONFIG, "wildcard that matches nothing",
+		"No declared device matches the wildcard." },
+	[DIAG_NO_EFFECT] = { "W007", EX_CONFIG, "setting without effect",
+		"Another setting makes this one do nothing." },
 };
 
 const struct code *code_at(enum diag_code code)

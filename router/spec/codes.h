@@ -46,6 +46,23 @@ enum diag_code {
 	/* adapters */
 	DIAG_ADAPTER,
 	DIAG_VECTOR,
+	/* names, and what does not go together */
+	DIAG_UNDECLARED,
+	DIAG_UNDECLARED_IDENT,
+	DIAG_GROUP_LOOP,
+	DIAG_TWO_VALUES,
+	DIAG_SAME_ID,
+	DIAG_SECRET,
+	DIAG_CSV,
+	DIAG_CONFLICT,
+	/* warnings */
+	DIAG_UNUSED,
+	DIAG_INCLUDE_EMPTY,
+	DIAG_NO_VERSION,
+	DIAG_TWICE,
+	DIAG_SHARED_BLOCK,
+	DIAG_NO_MATCH,
+	DIAG_NO_EFFECT,
 	DIAG_CODES /* how many there are */
 };
 

@@ -1,4 +1,4 @@
-/* rule.h - a schema made ready for checking: one struct rule per subschema. Shared by schema_load.c, schema_check.c and conf.c. */
+/* rule.h - a schema made ready for checking: one struct rule per subschema. For spec/ and the compiler in plan/. */
 #ifndef SLUICE_SPEC_RULE_H
 #define SLUICE_SPEC_RULE_H
 
@@ -25,7 +25,8 @@ struct rule_case { const char *key, *value; const struct rule *then; };
 struct rule {
 	unsigned types;              /* enum rule_type; 0: any */
 	enum rule_kind kind;
-	bool planned, secret, unique, closed, bad;
+	bool planned, secret, unique, closed;
+	bool always;                 /* x-always: there with its defaults even when it is not given */
 	const char *label, *family, *description;
 	const struct node *fallback; /* `default` */
 	const struct node *aka;
@@ -66,6 +67,8 @@ const struct rule *rule_shape(const struct rule *r, const struct node *n);
 struct fault { size_t from, len; const char *why; };
 int reference_check(const char *text, struct fault *f);
 bool reference_in(const char *text);        /* does it hold a reference? */
+/* Is this the name of a header or the like whose value is a secret? */
+bool sounds_secret(const char *name);
 int template_check(const char *text, struct fault *f);
 
 #endif

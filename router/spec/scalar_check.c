@@ -14,7 +14,7 @@ void check_hide(const struct node *n)
 		source_hide(n->at.source, n->at.line, n->at.column, n->end_line, n->end_column);
 }
 
-bool check_sounds_secret(const char *name)
+bool sounds_secret(const char *name)
 {
 	static const char *const words[] = { "auth", "key", "token", "secret", "password", "cookie", "signature" };
 

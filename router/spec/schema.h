@@ -13,6 +13,7 @@
  *	x-family    the mapping's `type` may also be an adapter's name
  *	x-planned   known to the language, but not to this version
  *	x-secret    the mapping's values may hold secrets
+ *	x-always    the mapping counts as given, so that its members' defaults are shown
  *
  * In an adapter's options `type` may be a kind as well ({type = "secret"}), and `required = true` may stand in the option itself. */
 #ifndef SLUICE_SPEC_SCHEMA_H

@@ -235,7 +235,7 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 		} else if (r->others != NULL) {
 			if (r->names != NULL)
 				check_scalar(c, r->names, &(struct frame){ .up = f, .rule = r->names, .node = e->key, .key = e->key->text }, e->key);
-			check_entry(c, r->others, f, e, f->secret && check_sounds_secret(e->key->text));
+			check_entry(c, r->others, f, e, f->secret && sounds_secret(e->key->text));
 		} else if (r->closed) {
 			const char *near = tell_unknown(c, r, f, e);
 

@@ -329,6 +329,8 @@ static void take_keyword(struct schema *s, struct rule *r, const char *word, con
 		r->family = text_of(s, v);
 	} else if (strcmp(word, "x-planned") == 0) {
 		r->planned = node_is(v, "true");
+	} else if (strcmp(word, "x-always") == 0) {
+		r->always = node_is(v, "true");
 	} else if (strcmp(word, "x-secret") == 0) {
 		r->secret = node_is(v, "true");
 	} else if (strncmp(word, "x-", 2) != 0 && strcmp(word, "title") != 0 && strcmp(word, "examples") != 0 && strcmp(word, "$ref") != 0 &&

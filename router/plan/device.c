@@ -1,0 +1,352 @@
+/* device.c - the devices: declared in YAML and CSV, and made ready for routing and stamping.
+ *
+ * An exact ident beats wildcards, of wildcards the one with most text. An ident that is named somewhere and covered by a wildcard
+ * only becomes a device of its own, with all the wildcard has, so that it can have data of its own. */
+#include "plan/compile.h"
+
+#include "base/buf.h"
+#include "plan/csv.h"
+#include "plan/wildcard.h"
+#include "spec/scalar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the router sets itself, in the order of enum stamp_number. */
+static const char *const own_stamps[STAMP_OWN] = {
+	"server.timestamp", "channel.id", "channel.name", "peer", "timestamp", "device.id", "device.name",
+};
+
+static struct declared *declared_new(struct compiler *c, const char *ident, const struct mark *at)
+{
+	struct kept *k = c->kept;
+	struct declared *d = arena_alloc(c->arena, sizeof(*d));
+
+	if ((k->ndevices & (k->ndevices - 1)) == 0) { /* 0, 1, 2, 4 …: full */
+		struct declared **more = arena_alloc(c->arena, (k->ndevices ? 2 * k->ndevices : 1) * sizeof(*more));
+
+		if (k->ndevices > 0)
+			memcpy(more, k->devices, k->ndevices * sizeof(*more));
+		k->devices = more;
+	}
+	*d = (struct declared){ .ident = ident, .len = strlen(ident), .at = *at, .wildcard = strchr(ident, '*') != NULL, .ix = k->ndevices };
+	k->devices[k->ndevices++] = d;
+	return d;
+}
+
+/* ---- YAML ------------------------------------------------------------------------------------------------------------------ */
+
+static void declare_groups(struct compiler *c, struct declared *d, const struct node *list)
+{
+	if (list == NULL || list->kind != NODE_LIST)
+		return;
+	d->groups = arena_alloc(c->arena, (list->n + 1) * sizeof(*d->groups));
+	d->groups_at = arena_alloc(c->arena, (list->n + 1) * sizeof(*d->groups_at));
+	for (unsigned i = 0; i < list->n; i++)
+		if (list->items[i]->kind == NODE_SCALAR) {
+			d->groups[d->ngroups] = list->items[i]->text;
+			d->groups_at[d->ngroups++] = list->items[i]->at;
+		}
+}
+
+static void check_field(struct compiler *c, const char *key, const struct mark *at)
+{
+	bool own = strcmp(key, "ident") == 0;
+
+	for (unsigned i = 0; i < STAMP_OWN; i++)
+		own = own || strcmp(key, own_stamps[i]) == 0;
+	if (own)
+		diag_add(c->diag, DIAG_CONFLICT, at, "a device can't set %s", diag_quote(c->diag, key, strlen(key)));
+}
+
+static void declare_fields(struct compiler *c, struct declared *d, const struct node *map)
+{
+	struct buf b = BUF_INIT;
+
+	if (map == NULL || map->kind != NODE_MAP)
+		return;
+	d->keys = arena_alloc(c->arena, (map->n + 1) * sizeof(*d->keys));
+	d->values = arena_alloc(c->arena, (map->n + 1) * sizeof(*d->values));
+	for (unsigned i = 0; i < map->n; i++) {
+		if (map->entries[i].value->kind != NODE_SCALAR)
+			continue;
+		check_field(c, map->entries[i].key->text, &map->entries[i].key->at);
+		buf_clear(&b);
+		conf_write_json(&b, NULL, map->entries[i].value, NULL);
+		d->keys[d->nfields] = map->entries[i].key->text;
+		d->values[d->nfields++] = arena_strndup(c->arena, b.p, b.len);
+	}
+	buf_fini(&b);
+}
+
+static void declare_yaml(struct compiler *c, const struct entry *e)
+{
+	struct declared *d = declared_new(c, e->key->text, &e->key->at);
+	const struct node *id = node_get(e->value, "id"), *name = node_get(e->value, "name");
+
+	d->has_id = id != NULL && id->kind == NODE_SCALAR && scalar_int(id->text, &d->id) == 0;
+	d->name = name != NULL && name->kind == NODE_SCALAR ? name->text : NULL;
+	declare_groups(c, d, node_get(e->value, "groups"));
+	declare_fields(c, d, node_get(e->value, "fields"));
+}
+
+/* ---- CSV -------------------------------------------------------------------------------------------------------------------- */
+
+enum column { COLUMN_FIELD, COLUMN_IDENT, COLUMN_ID, COLUMN_NAME, COLUMN_GROUPS };
+
+static void split_groups(struct compiler *c, struct declared *d, const char *cell, const struct mark *at)
+{
+	char *text = arena_strdup(c->arena, cell), *save = NULL;
+
+	d->groups = arena_alloc(c->arena, (strlen(cell) / 2 + 1) * sizeof(*d->groups));
+	d->groups_at = arena_alloc(c->arena, (strlen(cell) / 2 + 1) * sizeof(*d->groups_at));
+	for (char *g = strtok_r(text, " ", &save); g != NULL; g = strtok_r(NULL, " ", &save)) {
+		d->groups[d->ngroups] = g;
+		d->groups_at[d->ngroups++] = *at;
+	}
+}
+
+static void declare_row(struct compiler *c, const struct csv *csv, const char *const *header, const enum column *columns, unsigned ncolumns)
+{
+	struct declared *d = NULL;
+	struct buf b = BUF_INIT;
+
+	for (unsigned i = 0; i < csv->n; i++)
+		if (i < ncolumns && columns[i] == COLUMN_IDENT && csv->cells[i][0] != '\0')
+			d = declared_new(c, csv->cells[i], &csv->at[i]);
+	if (d == NULL || csv->n > ncolumns) {
+		diag_add(c->diag, DIAG_CSV, &csv->at[csv->n > ncolumns ? ncolumns : 0], csv->n > ncolumns ? "the row has more cells than the first" : "the row has no ident");
+		return;
+	}
+	if (d->len > 128 || strpbrk(d->ident, " #+/\t\n") != NULL)
+		diag_add(c->diag, DIAG_BAD_NAME, &d->at, "the ident %s is too long or holds a character that is not allowed", diag_quote(c->diag, d->ident, d->len));
+	d->keys = arena_alloc(c->arena, (ncolumns + 1) * sizeof(*d->keys));
+	d->values = arena_alloc(c->arena, (ncolumns + 1) * sizeof(*d->values));
+	for (unsigned i = 0; i < csv->n; i++) {
+		const char *cell = csv->cells[i];
+
+		if (*cell == '\0')
+			continue;
+		switch (columns[i]) {
+		case COLUMN_ID:
+			d->has_id = scalar_int(cell, &d->id) == 0 && d->id >= 1 && d->id <= 9007199254740991;
+			if (!d->has_id)
+				diag_add(c->diag, DIAG_BAD_VALUE, &csv->at[i], "%s is no number of a device", diag_quote(c->diag, cell, strlen(cell)));
+			break;
+		case COLUMN_NAME:
+			d->name = cell;
+			break;
+		case COLUMN_GROUPS:
+			split_groups(c, d, cell, &csv->at[i]);
+			break;
+		case COLUMN_FIELD:
+			buf_clear(&b);
+			conf_write_json(&b, NULL, &(struct node){ .kind = NODE_SCALAR, .text = cell, .len = strlen(cell) }, NULL);
+			d->keys[d->nfields] = header[i];
+			d->values[d->nfields++] = arena_strndup(c->arena, b.p, b.len);
+			break;
+		case COLUMN_IDENT:
+			break;
+		}
+	}
+	buf_fini(&b);
+}
+
+static bool read_header(struct compiler *c, struct csv *csv, const char **header, enum column *columns)
+{
+	static const char *const known[] = { [COLUMN_IDENT] = "ident", [COLUMN_ID] = "id", [COLUMN_NAME] = "name", [COLUMN_GROUPS] = "groups" };
+	bool ident = false;
+
+	if (!csv_row(csv))
+		return false;
+	for (unsigned i = 0; i < csv->n; i++) {
+		header[i] = csv->cells[i];
+		columns[i] = COLUMN_FIELD;
+		for (unsigned k = COLUMN_IDENT; k <= COLUMN_GROUPS; k++)
+			if (strcmp(header[i], known[k]) == 0)
+				columns[i] = (enum column)k;
+		ident = ident || columns[i] == COLUMN_IDENT;
+		if (*header[i] == '\0')
+			diag_add(c->diag, DIAG_CSV, &csv->at[i], "the column has no name");
+		for (unsigned k = 0; k < i; k++)
+			if (strcmp(header[i], header[k]) == 0)
+				problem_second(diag_add(c->diag, DIAG_CSV, &csv->at[i], "the column %s stands twice", diag_quote(c->diag, header[i], strlen(header[i]))),
+					&csv->at[k], "first given here");
+		if (columns[i] == COLUMN_FIELD)
+			check_field(c, header[i], &csv->at[i]);
+	}
+	if (!ident)
+		problem_note(diag_add(c->diag, DIAG_CSV, &csv->at[0], "there is no column ident"), "the first row names the columns: ident,id,name,groups,<field>…");
+	return ident;
+}
+
+static void declare_csv(struct compiler *c, const struct node *named)
+{
+	const char *path = load_path(c, named->at.source->name, named->text), *header[256];
+	enum column columns[256];
+	struct csv *csv = arena_alloc(c->arena, sizeof(*csv));
+	char why[256] = "", *text;
+	size_t len, bad, skip;
+	unsigned ncolumns;
+
+	text = c->loader->read(c->loader->arg, path, &len, why, sizeof(why));
+	if (text == NULL) {
+		diag_add(c->diag, DIAG_UNREADABLE, &named->at, "%s can't be read: %s", path, why);
+		return;
+	}
+	skip = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	csv_begin(csv, c->arena, source_new(c->arena, path, text + skip, len - skip, c->order++));
+	free(text);
+	if (!utf8_valid(csv->source->text, csv->source->len, &bad) || memchr(csv->source->text, '\0', csv->source->len) != NULL) {
+		diag_add(c->diag, DIAG_UTF8, &(struct mark){ .source = csv->source }, "the file is not UTF-8 text");
+		return;
+	}
+	if (read_header(c, csv, header, columns)) {
+		ncolumns = csv->n;
+		while (csv_row(csv))
+			declare_row(c, csv, header, columns, ncolumns);
+	}
+	if (csv->fault != NULL)
+		diag_add(c->diag, DIAG_CSV, &csv->at[csv->n], "%s", csv->fault);
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------------------------------- */
+
+static void index_devices(struct compiler *c)
+{
+	struct kept *k = c->kept;
+	struct umap ids;
+	uint64_t other;
+
+	umap_init(&ids);
+	c->wildcards = arena_alloc(c->arena, (k->ndevices + 1) * sizeof(*c->wildcards));
+	for (unsigned i = 0; i < k->ndevices; i++) {
+		struct declared *d = k->devices[i], *first = map_get(&c->idents, d->ident, d->len);
+
+		if (first != NULL) {
+			problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &d->at, "device %s is declared twice", diag_quote(c->diag, d->ident, d->len)),
+				&first->at, "first declared here");
+			continue;
+		}
+		map_put(&c->idents, d->ident, d->len, d);
+		if (d->wildcard)
+			c->wildcards[c->nwildcards++] = d;
+		if (!d->has_id)
+			continue;
+		if (umap_get(&ids, (uint64_t)d->id, &other))
+			problem_second(diag_add(c->diag, DIAG_SAME_ID, &d->at, "device %s has the id %lld of another", diag_quote(c->diag, d->ident, d->len),
+				(long long)d->id), &k->devices[other]->at, "the other");
+		else
+			umap_put(&ids, (uint64_t)d->id, i);
+	}
+	umap_fini(&ids);
+}
+
+void devices_declare(struct compiler *c)
+{
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		const struct node *map = node_get(c->files[i].root, "devices");
+
+		for (unsigned k = 0; map != NULL && map->kind == NODE_MAP && k < map->n; k++)
+			declare_yaml(c, &map->entries[k]);
+	}
+	for (unsigned i = 0; i < c->ncsv; i++)
+		declare_csv(c, c->csv[i]);
+	index_devices(c);
+}
+
+static struct declared *device_covering(struct compiler *c, const char *ident, size_t len)
+{
+	struct declared *best = NULL;
+
+	for (unsigned i = 0; i < c->nwildcards; i++) {
+		struct declared *d = c->wildcards[i];
+
+		if (wildcard_matches(d->ident, d->len, '*', ident, len, false) && (best == NULL || d->len > best->len))
+			best = d;
+	}
+	return best;
+}
+
+bool device_any(struct compiler *c, const char *pattern, size_t len)
+{
+	for (unsigned i = 0; i < c->kept->ndevices; i++)
+		if (wildcard_matches(pattern, len, '*', c->kept->devices[i]->ident, c->kept->devices[i]->len, false))
+			return true;
+	return false;
+}
+
+struct declared *device_declared(struct compiler *c, const char *ident, size_t len)
+{
+	struct declared *d = map_get(&c->idents, ident, len), *of;
+
+	if (d != NULL)
+		return d;
+	of = device_covering(c, ident, len);
+	if (of == NULL)
+		return NULL;
+	d = declared_new(c, arena_strndup(c->arena, ident, len), &of->at);
+	*d = (struct declared){ .ident = d->ident, .len = len, .ix = d->ix, .at = of->at, .implied = true, .has_id = of->has_id, .id = of->id, .name = of->name,
+		.ngroups = of->ngroups, .groups = of->groups, .groups_at = of->groups_at, .nfields = of->nfields, .keys = of->keys, .values = of->values };
+	map_put(&c->idents, d->ident, d->len, d);
+	return d;
+}
+
+/* ---- ready for messages --------------------------------------------------------------------------------------------------------- */
+
+static void stamp(struct compiler *c, struct device *to, const char **keys, const char **values, uint8_t *numbers, const char *key, const char *value)
+{
+	int number = stamp_set_add(&c->kept->stamps, key, strlen(key));
+
+	if (number < 0) {
+		if (!c->stamps_full)
+			diag_add(c->diag, DIAG_TOO_BIG, NULL, "the devices' fields have more than %d different names", STAMPS_MAX - 1 - STAMP_OWN);
+		c->stamps_full = true;
+		return;
+	}
+	keys[to->nstamps] = key;
+	values[to->nstamps] = value;
+	numbers[to->nstamps++] = (uint8_t)number;
+}
+
+static void build_device(struct compiler *c, struct device *to, const struct declared *d)
+{
+	const char **keys = arena_alloc(c->arena, (d->nfields + 2) * sizeof(*keys)), **values = arena_alloc(c->arena, (d->nfields + 2) * sizeof(*values));
+	uint8_t *numbers = arena_alloc(c->arena, d->nfields + 2);
+	struct buf b = BUF_INIT;
+
+	*to = (struct device){ .ident = d->ident, .ident_len = d->len, .place = place_of(c, &d->at), .wildcard = d->wildcard, .has_id = d->has_id, .id = d->id,
+		.name = d->name };
+	if (d->has_id)
+		stamp(c, to, keys, values, numbers, "device.id", arena_printf(c->arena, "%lld", (long long)d->id));
+	if (d->name != NULL) {
+		buf_addjson(&b, d->name, strlen(d->name));
+		stamp(c, to, keys, values, numbers, "device.name", arena_strndup(c->arena, b.p, b.len));
+	}
+	for (unsigned i = 0; i < d->nfields; i++)
+		stamp(c, to, keys, values, numbers, d->keys[i], d->values[i]);
+	to->stamp_keys = keys;
+	to->stamp_values = values;
+	to->stamp_numbers = numbers;
+	buf_fini(&b);
+}
+
+void devices_build(struct compiler *c)
+{
+	stamp_set_init(&c->kept->stamps);
+	for (unsigned i = 0; i < STAMP_OWN; i++)
+		stamp_set_add(&c->kept->stamps, own_stamps[i], strlen(own_stamps[i]));
+	c->plan->ndevices = c->kept->ndevices;
+	c->plan->devices = arena_alloc(c->arena, (c->kept->ndevices + 1) * sizeof(*c->plan->devices));
+	for (unsigned i = 0; i < c->kept->ndevices; i++)
+		build_device(c, &c->plan->devices[i], c->kept->devices[i]);
+	c->plan->stamps = &c->kept->stamps;
+}
+
+int stamp_own(const char *name)
+{
+	for (int i = 0; i < STAMP_OWN; i++)
+		if (strcmp(own_stamps[i], name) == 0)
+			return i;
+	return -1;
+}

@@ -1,0 +1,182 @@
+/* load.c - all files of a specification as one: read, includes followed, members put together.
+ *
+ * Each file is a tree of its own with its own places; the merged sections share the nodes. What stands in two files is no
+ * override but an error that shows both places: whoever reads one file must be able to trust it. */
+#include "plan/compile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FILES_MAX 1000
+
+const char *load_path(struct compiler *c, const char *file, const char *path)
+{
+	const char *slash = strrchr(file, '/');
+
+	if (*path == '/' || slash == NULL)
+		return arena_strdup(c->arena, path);
+	return arena_printf(c->arena, "%.*s/%s", (int)(slash - file), file, path);
+}
+
+static bool known(const struct compiler *c, const char *path)
+{
+	for (unsigned i = 0; i < c->nfiles; i++)
+		if (strcmp(c->files[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static bool load_one(struct compiler *c, const char *path, const struct mark *named)
+{
+	char why[256] = "";
+	size_t len;
+	char *text;
+
+	if (known(c, path))
+		return true;
+	if (c->nfiles == c->cap) {
+		struct file *more = arena_alloc(c->arena, (c->cap = c->cap ? 2 * c->cap : 8) * sizeof(*more));
+
+		if (c->nfiles > 0)
+			memcpy(more, c->files, c->nfiles * sizeof(*more));
+		c->files = more;
+	}
+	c->files[c->nfiles++] = (struct file){ NULL, path };
+	text = c->loader->read(c->loader->arg, path, &len, why, sizeof(why));
+	if (text == NULL) {
+		diag_add(c->diag, DIAG_UNREADABLE, named, "%s can't be read: %s", path, why);
+		return false;
+	}
+	c->files[c->nfiles - 1].root = tree_read_text(c->arena, path, text, len, c->order++, c->diag);
+	free(text);
+	return c->files[c->nfiles - 1].root != NULL;
+}
+
+static bool include(struct compiler *c, const char *file, const struct node *pattern)
+{
+	const char *path = load_path(c, file, pattern->text);
+	char **names = c->loader->glob(c->loader->arg, path);
+	bool ok = true;
+
+	if (names[0] == NULL)
+		diag_add(c->diag, DIAG_INCLUDE_EMPTY, &pattern->at, "no file matches %s", path);
+	for (unsigned i = 0; names[i] != NULL; i++) {
+		if (c->nfiles < FILES_MAX)
+			ok = load_one(c, arena_strdup(c->arena, names[i]), &pattern->at) && ok;
+		free(names[i]);
+	}
+	free(names);
+	if (c->nfiles == FILES_MAX) {
+		diag_add(c->diag, DIAG_TOO_BIG, &pattern->at, "more than %d files are included", FILES_MAX);
+		ok = false;
+	}
+	return ok;
+}
+
+bool load_files(struct compiler *c, const char *path)
+{
+	bool ok = load_one(c, arena_strdup(c->arena, path), NULL);
+
+	for (unsigned i = 0; i < c->nfiles && c->nfiles < FILES_MAX; i++) {
+		const struct node *list = node_get(c->files[i].root, "include");
+
+		for (unsigned k = 0; list != NULL && list->kind == NODE_LIST && k < list->n; k++)
+			if (list->items[k]->kind == NODE_SCALAR && list->items[k]->len > 0)
+				ok = include(c, c->files[i].path, list->items[k]) && ok;
+	}
+	return ok;
+}
+
+/* ---- merging ---------------------------------------------------------------------------------------------------------------- */
+
+static struct node *node_of(struct compiler *c, enum node_kind kind, unsigned room, const struct mark *at)
+{
+	struct node *n = arena_alloc(c->arena, sizeof(*n));
+
+	n->kind = kind;
+	if (at != NULL)
+		n->at = *at;
+	if (kind == NODE_MAP)
+		n->entries = arena_alloc(c->arena, (room + 1) * sizeof(*n->entries));
+	else
+		n->items = arena_alloc(c->arena, (room + 1) * sizeof(*n->items));
+	return n;
+}
+
+static const struct node *part(const struct file *f, const char *key, enum node_kind kind)
+{
+	const struct node *n = node_get(f->root, key);
+
+	return n != NULL && n->kind == kind ? n : NULL;
+}
+
+static void merge_section(struct compiler *c, struct section *s, const char *key, const char *one)
+{
+	unsigned room = 0;
+
+	s->key = key;
+	s->one = one;
+	map_init(&s->names);
+	for (unsigned i = 0; i < c->nfiles; i++)
+		room += part(&c->files[i], key, NODE_MAP) ? part(&c->files[i], key, NODE_MAP)->n : 0;
+	s->node = node_of(c, NODE_MAP, room, NULL);
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		const struct node *from = part(&c->files[i], key, NODE_MAP);
+
+		for (unsigned k = 0; from != NULL && k < from->n; k++) {
+			struct entry *e = &from->entries[k], *first = map_get(&s->names, e->key->text, e->key->len);
+
+			if (first != NULL) {
+				problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &e->key->at, "%s %s is defined twice", one,
+					diag_quote(c->diag, e->key->text, e->key->len)), &first->key->at, "first defined here");
+				continue;
+			}
+			s->node->entries[s->node->n] = *e;
+			map_put(&s->names, e->key->text, e->key->len, &s->node->entries[s->node->n++]);
+		}
+	}
+}
+
+static void merge_settings(struct compiler *c)
+{
+	struct node *all = node_of(c, NODE_MAP, 64, NULL);
+
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		const struct node *from = part(&c->files[i], "settings", NODE_MAP);
+
+		for (unsigned k = 0; from != NULL && k < from->n && all->n < 64; k++) {
+			const struct entry *first = node_entry(all, from->entries[k].key->text);
+
+			if (first != NULL)
+				problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &from->entries[k].key->at, "settings.%s is given twice",
+					from->entries[k].key->text), &first->key->at, "first given here");
+			else
+				all->entries[all->n++] = from->entries[k];
+		}
+	}
+	c->kept->settings = all;
+}
+
+void load_merge(struct compiler *c)
+{
+	unsigned room = 0;
+
+	merge_section(c, &c->kept->channels, "channels", "channel");
+	merge_section(c, &c->kept->groups, "groups", "group");
+	merge_section(c, &c->kept->destinations, "destinations", "destination");
+	merge_section(c, &c->kept->streams, "streams", "stream");
+	merge_settings(c);
+	for (unsigned i = 0; i < c->nfiles; i++)
+		room += part(&c->files[i], "subscriptions", NODE_LIST) ? part(&c->files[i], "subscriptions", NODE_LIST)->n : 0;
+	c->kept->subscriptions = node_of(c, NODE_LIST, room, NULL);
+	c->csv = arena_alloc(c->arena, (c->nfiles + 1) * sizeof(*c->csv));
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		const struct node *list = part(&c->files[i], "subscriptions", NODE_LIST);
+		struct node *csv = node_get(c->files[i].root, "devices-from");
+
+		for (unsigned k = 0; list != NULL && k < list->n; k++)
+			c->kept->subscriptions->items[c->kept->subscriptions->n++] = list->items[k];
+		if (csv != NULL && csv->kind == NODE_SCALAR && csv->len > 0)
+			c->csv[c->ncsv++] = csv;
+	}
+}
