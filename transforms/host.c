@@ -12,8 +12,6 @@
 #include "transforms/adapters.h"
 #include "transforms/script.h"
 
-#pragma weak options_json
-
 struct scripts {
 	struct vm *vm;
 	struct map tables;         /* adapter's name -> its reference + 1 */

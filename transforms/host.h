@@ -90,6 +90,7 @@ void decoded_fini(struct decoded *d);
 /* The channel's format must be an adapter. 0, or -1 with why (file:line, traceback). */
 int scripts_decode(struct scripts *s, const struct channel *c, const struct arrival *in, const char *bytes, size_t n, struct decoded *out,
                    char *why, size_t whylen);
+/* A conn belongs to the state it was made in: after a reload begin with 0 again; nothing need be given back to a state that goes. */
 void scripts_conn_end(struct scripts *s, int conn);
 
 /* ---- a destination's own words: request, verdict, credentials -------------------------------------------------------------- */
