@@ -7,31 +7,42 @@
 
 #include "cli/cli.h"
 
+static const struct command {
+	const char *name, *arguments, *summary;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "run", "FILE", "run in the foreground; SIGHUP reloads, SIGTERM stops", cli_run },
+	{ "check", "FILE", "validate everything, run the adapters' vectors", cli_check },
+	{ "plan", "FILE", "the compiled plan in normal form", cli_plan },
+	{ "send", "FILE --to URL", "NDJSON into a channel", cli_send },
+	{ "sink", "[--listen ADDRESS]", "a destination to try things on", cli_sink },
+	{ "status", "FILE", "look at a running instance", cli_status },
+	{ "reload", "FILE", "have it read its file again, and say what came of it", cli_reload },
+};
+
 static void usage(FILE *out)
 {
-	fputs("usage: sluice COMMAND [OPTION...] FILE\n"
-	      "       sluice --version | --help\n",
-	      out);
+	fputs("usage: sluice COMMAND [OPTION…]\n\n", out);
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		fprintf(out, "  sluice %-7s %-20s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+	fputs("\n  sluice --version     sluice --help\n", out);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+	if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
 		puts(PACKAGE_STRING);
 		return 0;
 	}
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
 		usage(stdout);
 		return 0;
 	}
-	if (argc >= 2 && strcmp(argv[1], "check") == 0)
-		return cli_check(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "plan") == 0)
-		return cli_plan(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "send") == 0)
-		return cli_send(argc - 1, argv + 1);
-	if (argc >= 2 && strcmp(argv[1], "sink") == 0)
-		return cli_sink(argc - 1, argv + 1);
+	for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof commands[0]; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (argc >= 2)
+		fprintf(stderr, "sluice: no command \"%s\"\n\n", argv[1]);
 	usage(stderr);
 	return EX_USAGE;
 }
