@@ -77,6 +77,7 @@ struct compiler {
 };
 
 /* load.c */
+bool load_known(const struct compiler *c, const char *path);     /* is this one of the files? */
 bool load_files(struct compiler *c, const char *path);          /* false: some file could not be read or is not YAML */
 void load_merge(struct compiler *c);
 const char *load_path(struct compiler *c, const char *file, const char *path);  /* a path as the file that names it means it */

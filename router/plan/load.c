@@ -18,7 +18,7 @@ const char *load_path(struct compiler *c, const char *file, const char *path)
 	return arena_printf(c->arena, "%.*s/%s", (int)(slash - file), file, path);
 }
 
-static bool known(const struct compiler *c, const char *path)
+bool load_known(const struct compiler *c, const char *path)
 {
 	for (unsigned i = 0; i < c->nfiles; i++)
 		if (strcmp(c->files[i].path, path) == 0)
@@ -32,7 +32,7 @@ static bool load_one(struct compiler *c, const char *path, const struct mark *na
 	size_t len;
 	char *text;
 
-	if (known(c, path))
+	if (load_known(c, path))
 		return true;
 	if (c->nfiles == c->cap) {
 		struct file *more = arena_alloc(c->arena, (c->cap = c->cap ? 2 * c->cap : 8) * sizeof(*more));

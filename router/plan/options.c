@@ -101,7 +101,8 @@ static void make_option(struct compiler *c, struct option *o, struct conf v, str
 
 	if (!conf_has(v))
 		return;
-	o->place = place_of(c, &v.node->at);
+	if (v.given)
+		o->place = place_of(c, &v.node->at);
 	if (v.node->kind == NODE_SCALAR) {
 		o->shape = SHAPE_SCALAR;
 		o->text = text_resolved(c, v.rule, v.node, v.node->text);

@@ -62,7 +62,8 @@ static const char *fetched(struct compiler *c, const char *p, size_t n, const ch
 
 const char *text_resolved(struct compiler *c, const struct rule *r, const struct node *scalar, const char *text)
 {
-	const char *file = scalar->at.source != NULL ? scalar->at.source->name : "", *p, *end;
+	/* A default stands in the schema, or in an adapter: its paths start where the specification's do. */
+	const char *file = scalar->at.source != NULL && load_known(c, scalar->at.source->name) ? scalar->at.source->name : c->plan->file, *p, *end;
 	struct buf out = BUF_INIT;
 	struct fault fault;
 
