@@ -14,6 +14,8 @@ static const struct command {
 	{ "run", "FILE", "run in the foreground; SIGHUP reloads, SIGTERM stops", cli_run },
 	{ "check", "FILE", "validate everything, run the adapters' vectors", cli_check },
 	{ "plan", "FILE", "the compiled plan in normal form", cli_plan },
+	{ "help", "CODE", "what a problem that check tells means", cli_help },
+	{ "schema", "", "the JSON Schema of the language, for editors", cli_schema },
 	{ "send", "FILE --to URL", "NDJSON into a channel", cli_send },
 	{ "sink", "[--listen ADDRESS]", "a destination to try things on", cli_sink },
 	{ "status", "FILE", "look at a running instance", cli_status },
@@ -34,7 +36,7 @@ int main(int argc, char **argv)
 		puts(PACKAGE_STRING);
 		return 0;
 	}
-	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || (argc == 2 && strcmp(argv[1], "help") == 0))) {
 		usage(stdout);
 		return 0;
 	}

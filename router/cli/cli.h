@@ -11,6 +11,8 @@ struct buf;
 int cli_run(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_plan(int argc, char **argv);
+int cli_help(int argc, char **argv);
+int cli_schema(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_send(int argc, char **argv);
