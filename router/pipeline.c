@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/stats.h"
 #include "channels/channel.h"
@@ -23,6 +22,8 @@
 #include "worker.h"
 
 #define IDENT_MAX 256
+#define ADDRESS_VALUE_MAX 1024
+#define ADDRESS_MAX 3072         /* with the names below what the store takes beside an entry */
 
 /* A request on its way to the store; lives until its source is answered. */
 struct job {
@@ -219,29 +220,24 @@ static const char *message_head(struct request *q, const struct message *m, stru
 	return NULL;
 }
 
-/* What url, headers or topic will need of it at send time. */
-static void address_write(struct buf *out, const struct rendering *r, const struct message *m, struct buf *scratch)
+/* What url, headers or topic will need of it at send time, by name: a later plan may ask in another order, or for less. */
+static void address_write(struct buf *out, const struct rendering *r, const struct message *m)
 {
+	buf_clear(out);
+	buf_addc(out, '{');
 	for (unsigned i = 0; i < r->naddress; i++) {
 		const struct slice *s = message_find(m, r->address[i], strlen(r->address[i]));
-		const char *p = NULL;
-		size_t n = 0;
-		unsigned char len[2];
 
-		buf_clear(scratch);
-		if (s && s->kind == SLICE_STRING) {
-			slice_view(m, s, scratch, &p, &n);
-		} else if (s && s->kind >= SLICE_NUMBER && s->kind <= SLICE_FALSE) {
-			p = m->bytes + s->value;
-			n = s->vlen;
-		}
-		if (n > 1024)
-			p = NULL;
-		put_le16(len, p ? (uint16_t)n : UINT16_MAX);
-		buf_add(out, len, 2);
-		if (p)
-			buf_add(out, p, n);
+		/* A value that could not stand in a url anyway is left out, and missed by name when the message is sent. */
+		if (!s || s->kind == SLICE_OBJECT || s->kind == SLICE_ARRAY || s->vlen > ADDRESS_VALUE_MAX || out->len + s->vlen > ADDRESS_MAX)
+			continue;
+		if (out->len > 1)
+			buf_addc(out, ',');
+		buf_addjson(out, r->address[i], strlen(r->address[i]));
+		buf_addc(out, ':');
+		buf_add(out, m->bytes + s->value, s->vlen);
 	}
+	buf_addc(out, '}');
 }
 
 /* The message through a rendering, once for all streams that share it. */
@@ -254,7 +250,7 @@ static const struct rendered *rendered(struct request *q, const struct target *t
 		.stream = t->stream->name, .device_data = t->device_data, .id = head->id,
 		.ident = head->ident, .ident_len = head->ident_len, .now_us = q->now_us,
 	};
-	struct buf address = BUF_INIT;
+	struct buf *address = &w->text;
 	size_t from = 0;
 
 	if (got->serial == w->serial)
@@ -268,8 +264,9 @@ static const struct rendered *rendered(struct request *q, const struct target *t
 	}
 	if (got->result != RENDER_OK)
 		return got;
+	buf_clear(address);
 	if (r->naddress > 0)
-		address_write(&address, r, m, &w->text);
+		address_write(address, r, m);
 	for (unsigned i = 0; i < w->rows.n; i++) {
 		size_t start;
 		struct buf *b = ticket_rendering(q->ticket, r->number, &start);
@@ -277,12 +274,11 @@ static const struct rendered *rendered(struct request *q, const struct target *t
 
 		buf_add(b, w->rows.bytes.p + from, w->rows.ends[i] - from);
 		from = w->rows.ends[i];
-		entry = ticket_rendering_end(q->ticket, r->number, i, address.p, address.len);
+		entry = ticket_rendering_end(q->ticket, r->number, i, address->p, address->len);
 		if (i == 0)
 			got->first = entry;
 		got->n++;
 	}
-	buf_fini(&address);
 	return got;
 }
 

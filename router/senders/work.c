@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "base/bytes.h"
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
 
@@ -97,91 +96,20 @@ void work_filter(struct work *w)
 
 /* ---- url and headers of a message ---------------------------------------------------------------------------------------------- */
 
-/* The bytes of a parameter in what ticket_rendering_end() was given: for each name of rendering->address, in order, its length in two
- * bytes (little end first; 0xFFFF: the message had none) and that many bytes. */
-static bool address_value(const struct rendering *r, const struct entry *e, const char *name, const char **p, size_t *n)
-{
-	const char *at = e->address, *end = at + e->address_len;
-	for (unsigned i = 0; r && i < r->naddress && end - at >= 2; i++) {
-		unsigned len = get_le16(at);
-		at += 2;
-		bool is = strcmp(r->address[i], name) == 0;
-		if (len == 0xFFFF) {
-			if (is)
-				return false;
-			continue;
-		}
-		if (len > (size_t)(end - at))
-			return false;
-		if (is) {
-			*p = at;
-			*n = len;
-			return true;
-		}
-		at += len;
-	}
-	return false;
-}
-
-static void add_encoded(struct buf *out, const char *p, size_t n)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)p[i];
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c)) {
-			if (c) {
-				buf_addc(out, (char)c);
-				continue;
-			}
-		}
-		char three[3] = { '%', hex[c >> 4], hex[c & 15] };
-		buf_add(out, three, 3);
-	}
-}
-
-static int write_address(const struct template *t, const struct rendering *r, const struct entry *e, struct buf *out, const char **missing)
-{
-	for (unsigned i = 0; i < t->nparams; i++) {
-		const char *p;
-		size_t n;
-		if (!address_value(r, e, t->params[i], &p, &n)) {
-			*missing = t->params[i];
-			return -1;
-		}
-		buf_adds(out, t->literals[i]);
-		add_encoded(out, p, n);
-	}
-	buf_adds(out, t->literals[t->nparams]);
-	return 0;
-}
-
-static const struct rendering *rendering_of(const struct delivery *d, uint32_t number)
-{
-	if (d->s->rendering->number == number)
-		return d->s->rendering;
-	for (unsigned i = 0; i < d->plan->nrenderings; i++)
-		if (d->plan->renderings[i].number == number)
-			return &d->plan->renderings[i];
-	return NULL;
-}
-
 int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing)
 {
 	const struct destination *to = d->s->destination;
-	uint32_t number = chunk_rendering(sl->span.chunk);
-	const struct rendering *r = number ? rendering_of(d, number) : NULL;
+	/* What was rendered need not be the message any more: the values were put beside it, by name. */
+	bool rendered = chunk_rendering(sl->span.chunk) != 0;
+	const char *p = rendered ? e->address : e->bytes, *stop;
+	size_t len = rendered ? e->address_len : e->len;
 	struct message m = { 0 };
-	if (!number) {
-		const char *stop;
-		buf_clear(&d->padded);
-		buf_reserve(&d->padded, e->len + MESSAGE_PAD);
-		buf_add(&d->padded, e->bytes, e->len);
-		memset(d->padded.p + d->padded.len, 0, MESSAGE_PAD);
-		if (message_index(&d->index, d->padded.p, d->padded.p + d->padded.len, &m, &stop) != JSON_OK) {
-			*missing = to->url.nparams ? to->url.params[0] : "?";
-			return -1;
-		}
-	}
+	buf_clear(&d->padded);
+	buf_reserve(&d->padded, len + MESSAGE_PAD);
+	buf_add(&d->padded, p, len);
+	memset(d->padded.p + d->padded.len, 0, MESSAGE_PAD);
+	if (message_index(&d->index, d->padded.p, d->padded.p + d->padded.len, &m, &stop) != JSON_OK)
+		m = (struct message){ 0 };
 	buf_clear(&d->scratch);
 	for (unsigned i = 0; i <= to->nheaders; i++) {
 		const struct template *t = i ? &to->header_values[i - 1] : &to->url;
@@ -189,7 +117,7 @@ int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e
 			continue;
 		if (!t->nparams)
 			buf_adds(&d->scratch, t->literals[0]);
-		else if (number ? write_address(t, r, e, &d->scratch, missing) : template_write(t, &m, true, &d->scratch, missing))
+		else if (template_write(t, &m, true, &d->scratch, missing))
 			return -1;
 		if (!i)
 			*urllen = d->scratch.len;

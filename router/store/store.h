@@ -123,7 +123,8 @@ void ticket_message_end(struct ticket *t, const struct message_head *head);
 void ticket_message_undo(struct ticket *t);
 
 /* A rendering of the current message (rendering != 0), likewise appended: rows of a list are one call pair each, row 0, 1, … .
- * `address`: what url, headers or topic need at send time (opaque to the store; at most 4 KiB), copied.
+ * `address`: what url, headers or topic need at send time (opaque to the store, at most 4 KiB, copied; here a flat JSON object by
+ * parameter name).
  * Returns the entry number for ticket_want. A rendering is made once per message and shared by the streams that want it. */
 #define TICKET_ROWS_MAX 256  /* rows one message may become in one rendering; the caller refuses longer lists */
 struct buf *ticket_rendering(struct ticket *t, uint32_t rendering, size_t *start);

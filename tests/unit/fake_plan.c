@@ -65,22 +65,3 @@ const char *options_text(const struct options *o, const char *name)
 	(void)o, (void)name;
 	return NULL;
 }
-
-int template_write(const struct template *t, const struct message *m, bool encode, struct buf *out, const char **missing)
-{
-	(void)encode;
-	for (unsigned i = 0; i < t->nparams; i++) {
-		const struct slice *s = message_find(m, t->params[i], strlen(t->params[i]));
-		if (!s) {
-			*missing = t->params[i];
-			return -1;
-		}
-		buf_adds(out, t->literals[i]);
-		if (s->kind == SLICE_STRING)
-			slice_text(m, s, out);
-		else
-			buf_add(out, m->bytes + s->value, s->vlen);
-	}
-	buf_adds(out, t->literals[t->nparams]);
-	return 0;
-}

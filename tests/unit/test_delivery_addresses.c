@@ -127,7 +127,7 @@ static void rendered_entries_bring_their_address(void **state_)
 	static const char *const names[] = { "serial", "device.id" };
 	w->plan.rendering = (struct rendering){ .ix = 1, .number = 9, .naddress = 2, .address = names };
 	start(w);
-	static const char with[] = "\xFF\xFF\x03\x00" "a b", without[] = "\x01\x00z\xFF\xFF";
+	static const char with[] = "{\"device.id\":\"a b\"}", without[] = "{\"serial\":\"z\"}";
 	struct fake_message m[2] = {
 		{ .ident = "d0", .bytes = "\"n\":0", .address = with, .address_len = sizeof with - 1 },
 		{ .ident = "d0", .bytes = "\"n\":1", .address = without, .address_len = sizeof without - 1 },
