@@ -47,13 +47,14 @@ def test_nothing_is_missing_when_it_is_killed_and_the_destination_is_down_half_o
     sink.tell("up")
     p.drained()
     settled(p)
-    # What was under way at a kill may come again, and what was not yet answered may come twice: never more than SPEC says.
+    # What was under way at a kill may come again; what the source sent again, because it had no answer, may come twice. No more.
     repeats = audit_fleet(fleet, sink, exact=False)
     lanes = {"lanes": 4}
-    unanswered = 8 * 100 * kills
+    unsure = fleet.main.unsure + fleet.side.unsure
     for name, n in repeats.items():
-        bound = kills * (1 + 4) * 100 * lanes.get(name, 1) + unanswered
+        bound = kills * (1 + 4) * 100 * lanes.get(name, 1) + unsure
         assert n <= bound, f"{name}: {n} repeats after {kills} kills, SPEC allows {bound}"
+    print(f"{kills} kills, {unsure} messages sent again without an answer, repeats: {repeats}")
     assert kills >= 3
 
 
@@ -73,6 +74,7 @@ def test_a_kill_while_a_quiet_backlog_drains_repeats_no_more_than_promised(tmp_p
     p.drained()
     settled(p)
     repeats = audit_fleet(fleet, sink, exact=False)
+    print(f"repeats: {repeats}")
     for name, n in repeats.items():
         bound = (1 + 4) * 100 * (4 if name == "lanes" else 1)
         assert n <= bound, f"{name}: {n} repeats after one kill, SPEC allows {bound}"

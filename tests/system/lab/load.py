@@ -25,6 +25,7 @@ class Load:
         self.lock = threading.Lock()
         self.stop = threading.Event()
         self.acked = self.answers = self.resends = self.resets = 0
+        self.unsure = 0    # messages sent again because no answer came: the router may have them twice
         self.errors = []
         self.latencies = []
 
@@ -64,7 +65,7 @@ class Load:
                 batch.append((d, message(self.idents[d], self.seq[d])))
                 self.seq[d] += 1
             body = b"[" + b",".join(m for _, m in batch) + b"]" if n > 1 else batch[0][1]
-            taken, conn = self._deliver(conn, body)
+            taken, conn = self._deliver(conn, body, n)
             if not taken:
                 return
             with self.lock:
@@ -79,7 +80,7 @@ class Load:
         if conn:
             conn.close()
 
-    def _deliver(self, conn, body):
+    def _deliver(self, conn, body, n):
         auth = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
         head = f"POST {self.path} HTTP/1.1\r\nHost: x\r\n{auth}Content-Length: {len(body)}\r\n\r\n".encode()
         end = time.monotonic() + self.patience
@@ -104,7 +105,9 @@ class Load:
                 if not keep:
                     conn = self._closed(conn)
             except OSError:
-                self.resets += 1
+                with self.lock:
+                    self.resets += 1
+                    self.unsure += n
                 conn = self._closed(conn)
                 time.sleep(0.02)
         raise AssertionError("no answer within patience")
