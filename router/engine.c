@@ -358,6 +358,8 @@ out:
 	if (running)
 		for (unsigned i = 0; i < e.nworkers; i++)
 			worker_join(&e.workers[i]);
+	/* What workers posted before they ended: plans to be let go. */
+	event_base_loop(e.base, EVLOOP_NONBLOCK);
 	reload_abandon(&e);
 	engine_free(&e);
 	log_info("stop", "done", NULL);

@@ -180,6 +180,12 @@ static void live_settle(struct worker *w, const struct plan *plan, const struct 
 	}
 }
 
+/* On the main loop. */
+static void let_go(void *plan)
+{
+	plan_unref(plan);
+}
+
 void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts *scripts, const unsigned *owners)
 {
 	const struct plan *old = w->loop.plan;
@@ -218,7 +224,9 @@ void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts 
 
 	if (old_scripts)
 		scripts_free(old_scripts);
-	plan_unref(old);
+	/* The last reference frees a whole fleet's arena: not on a loop that has messages to carry. */
+	if (old)
+		mailbox_post(w->engine->mail, let_go, (void *)old);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
