@@ -131,7 +131,7 @@ static int load(struct reload *r)
 
 static void difference(struct buf *out, const char *kind, unsigned kept, unsigned updated, unsigned started, unsigned retired)
 {
-	buf_addf(out, "%s%s kept=%u updated=%u started=%u retired=%u", out->len ? " " : "", kind, kept, updated, started, retired);
+	buf_addf(out, "%s%s=kept:%u,updated:%u,started:%u,retired:%u", out->len ? " " : "", kind, kept, updated, started, retired);
 }
 
 #define COMPARE(kind, list, count, find)                                                        \
@@ -148,7 +148,7 @@ static void difference(struct buf *out, const char *kind, unsigned kept, unsigne
 		}                                                                               \
 		for (unsigned i = 0; now && i < now->count; i++)                                \
 			retired += !find(next, now->list[i].name);                              \
-		difference(&r->difference, #list "=", kept, updated, started, retired);         \
+		difference(&r->difference, #list, kept, updated, started, retired);         \
 	} while (0)
 
 static void compare(struct reload *r, const struct plan *now, const struct plan *next)

@@ -7,7 +7,7 @@
  *             A lane offers its messages in buffer order and has one batch under way.
  *  unrecorded a lane does not start a batch while more than four of its accepted batches are not yet on disk, so that a crash
  *             repeats at most the batches in flight and four more per lane.
- *  retry      full jitter: a random wait in 0..min(max, first * 2^k); Retry-After honoured up to 10 minutes; while the destination
+ *  retry      full jitter: a random wait in 0..min(max, first * 2^k), k = 0 as long as nobody even takes the connection; Retry-After honoured up to 10 minutes; while the destination
  *             has failed, one lane probes for all; on the first success all lanes go on at full speed.
  *  split      bisect, in order, until the bad message is alone: then it is refused.
  *  refused    by policy: dead letter, retry, drop. Held back (kept in memory, not yet settled) until an acceptance has shown that the

@@ -2,7 +2,8 @@
  *
  * A hold is on the destination, or where its url has parameters on one address of it. Retry: the wait is drawn from 0 to a bound that
  * doubles with each failure (full jitter: the many that failed together do not come back together), and Retry-After is believed up to ten
- * minutes. Blocked: one probe a minute, and one alarm. In a hold of the destination one lane probes for all; on the first success all
+ * minutes. Where nobody takes the connection the bound stays at the first: a knock costs nothing, and what waited flows within a second
+ * of its coming back. Blocked: one probe a minute, and one alarm. In a hold of the destination one lane probes for all; on the first success all
  * go on at full speed. Addresses probe for themselves, beside the lanes. */
 #include "senders/delivery_parts.h"
 
@@ -52,7 +53,7 @@ static void fail(struct delivery *d, struct hold *h, const struct judgement *j, 
 	h->on = true;
 	h->blocked = blocked;
 	h->failures++;
-	h->next_try = now + (blocked ? BLOCKED_PROBE_US : hold_backoff(d, h->failures, j->retry_after_us));
+	h->next_try = now + (blocked ? BLOCKED_PROBE_US : hold_backoff(d, j->absent ? 1 : h->failures, j->retry_after_us));
 }
 
 void hold_begin(struct delivery *d, struct hold *h, const struct judgement *j, bool blocked)

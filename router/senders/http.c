@@ -93,7 +93,7 @@ static void on_reply(void *arg, const struct http_reply *r)
 	struct batch *b = f->b;
 	char reason[400];
 	struct judgement j = { .verdict = VERDICT_RETRY, .status = r->status, .reason = reason, .answer = r->body, .answer_len = r->len,
-	                       .reached = r->trouble == HTTP_ANSWERED || r->trouble == HTTP_CUT };
+	                       .reached = r->trouble == HTTP_ANSWERED || r->trouble == HTTP_CUT, .absent = r->trouble == HTTP_UNREACHABLE };
 	snprintf(reason, sizeof reason, "%s", r->why);
 	switch (r->trouble) {
 	case HTTP_ANSWERED:

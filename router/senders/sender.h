@@ -63,6 +63,7 @@ struct judgement {
 	const char *answer; size_t answer_len;/* the far end's words, at most 4 KiB of them */
 	int64_t retry_after_us;               /* asked for by the far end; 0: not */
 	const struct entry_verdict *each;     /* per-message verdicts, n of them, overriding verdict; or NULL */
+	bool absent;                          /* nobody took the connection (refused, no route, no name): asking again costs the far end nothing */
 	bool reached;                         /* the far end was reached and spoke (false: DNS, connect, TLS, reset, timeout) */
 };
 

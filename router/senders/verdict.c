@@ -189,7 +189,7 @@ static void again(struct delivery *d, struct work *w, const struct judgement *j)
 		address_fail(d, w, j);
 	} else if (!blocked && !d->hold.on && d->accepts > w->accepts_sent) {
 		/* Others were accepted meanwhile, so it is not the destination that is down: this batch alone waits. */
-		w->not_before = clock_mono_us() + hold_backoff(d, w->attempts, j->retry_after_us);
+		w->not_before = clock_mono_us() + hold_backoff(d, j->absent ? 1 : w->attempts, j->retry_after_us);
 		delivery_reason(d, "%s", j->reason ? j->reason : "");
 	} else if (!d->hold.on || w->probe || (blocked && !d->hold.blocked)) {
 		hold_begin(d, &d->hold, j, blocked);
