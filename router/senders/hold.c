@@ -64,8 +64,8 @@ void hold_begin(struct delivery *d, struct hold *h, const struct judgement *j, b
 	if (blocked && !h->alarmed) {
 		h->alarmed = true;
 		log_error(d->object, "blocked", "destination=%s reason=%s waiting=%llu hint=%s", d->s->destination->name, log_quote(d->reason),
-		          (unsigned long long)waiting(d), log_quote("nothing is lost: mend the destination or its settings, then `sluice reload` or "
-		          "`sluice resume`; it is also tried once a minute"));
+		          (unsigned long long)waiting(d), log_quote("nothing is lost: mend the destination, which is tried once a minute, or its settings, "
+		          "then `sluice reload`"));
 	} else if (!blocked && !was) {
 		log_warn(d->object, "failing", "destination=%s reason=%s hint=%s", d->s->destination->name, log_quote(d->reason),
 		         log_quote("messages wait in the buffer and are sent again by themselves; look at the destination if this lasts"));
@@ -142,7 +142,7 @@ void address_fail(struct delivery *d, struct work *w, const struct judgement *j)
 		d->address_logged = now;
 		log_warn(d->object, blocked ? "address-blocked" : "address-failing", "destination=%s ident=%.*s reason=%s held=%u hint=%s",
 		         d->s->destination->name, (int)w->entries[0].ident_len, w->entries[0].ident ? w->entries[0].ident : "", log_quote(d->reason), d->nheld,
-		         log_quote("other addresses of the url go on; this one is tried again by itself, or at once after `sluice resume`"));
+		         log_quote("other addresses of the url go on; this one is tried again by itself"));
 	}
 }
 

@@ -64,7 +64,7 @@ static void settle_refused(struct delivery *d, const struct item *it, const stru
 	}
 	log_warn(d->object, "refused", "destination=%s status=%d reason=%s became=%s unlogged_before=%llu hint=%s", d->s->destination->name,
 	         n->death.status, log_quote(n->death.reason), drop ? "dropped" : "dead-letter", (unsigned long long)d->refused_unlogged,
-	         log_quote("`sluice dead show` has the message and the whole answer"));
+	         log_quote(drop ? "`refused: drop` asks for this" : "the message is kept with the whole answer; see what the destination says of it"));
 	d->refused_logged = now;
 	d->refused_unlogged = 0;
 }

@@ -70,7 +70,7 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_UNREADABLE] = { "E026", EX_CONFIG, "file can't be read",
 		"The file does not exist, is no regular file, or the user the program runs as may not read it." },
 	[DIAG_UNKNOWN_TYPE] = { "E027", EX_CONFIG, "unknown type",
-		"There is no built-in type and no adapter file of this name. `sluice adapters` lists what there is; folders of own adapters are named by `settings.adapters`." },
+		"There is no built-in type and no adapter file of this name. sluice.yaml(5) lists the built-in ones; folders of own adapters are named by `settings.adapters`." },
 	[DIAG_ALTERNATIVES] = { "E028", EX_CONFIG, "keys that go together, or exclude each other",
 		"Of several keys at least one, or exactly one, must be given." },
 	[DIAG_BAD_TEMPLATE] = { "E029", EX_CONFIG, "bad {parameter} template",
