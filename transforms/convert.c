@@ -266,9 +266,11 @@ RAISES static void write_object(lua_State *L, int i, struct buf *out, unsigned d
 		lua_pop(L, 1);
 	}
 	n = vm->nentries - first;
-	sort_entries(vm->entries + first, n);
 	buf_clear(&vm->sorted);
-	buf_add(&vm->sorted, out->p + start, out->len - start);
+	if (n) {
+		sort_entries(vm->entries + first, n);
+		buf_add(&vm->sorted, out->p + start, out->len - start);
+	}
 	out->len = start;
 	for (unsigned k = 0; k < n; k++) {
 		const struct entry_ref *e = &vm->entries[first + k];

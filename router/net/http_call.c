@@ -264,7 +264,7 @@ static enum http_trouble trouble_of(const struct http_call *call, CURLcode code)
 static unsigned cut_head(struct http_call *call)
 {
 	unsigned n = 0;
-	char *p = call->head.p, *end = p + call->head.len;
+	char *p = call->head.p, *end = p ? p + call->head.len : p;
 	while (p < end && n < HEADERS_KEPT) {
 		char *eol = memchr(p, '\n', (size_t)(end - p));
 		char *next = eol ? eol + 1 : end;

@@ -162,8 +162,8 @@ static void test_disk_limit_meets_the_largest_first(void **state)
 	assert_non_null(strstr(bed.why, "limits.disk"));
 	assert_non_null(strstr(bed.why, "toll"));
 	struct store_counts c;
-	store_counts(bed.store, &c);
-	assert_true(c.disk_bytes < 110u << 20);
+	/* A compaction under way has its old tables and its new ones for a moment. */
+	BED_UNTIL(&bed, (store_counts(bed.store, &c), c.disk_bytes < 110u << 20));
 	if (c.disk_bytes < 96u << 20)
 		assert_int_equal(bed_put(&bed, OTHER, "small"), TICKET_TAKEN);
 	/* Delivered, it comes back by itself. */
