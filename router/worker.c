@@ -12,6 +12,7 @@
 #include "engine.h"
 #include "net/mailbox.h"
 #include "net/net.h"
+#include "opinion.h"
 #include "pipeline.h"
 #include "plan/plan.h"
 #include "store/store.h"
@@ -56,8 +57,10 @@ void worker_init(struct worker *w, struct engine *e, unsigned ix)
 	event_add(w->port_event, NULL);
 	w->loop.base = w->base;
 	w->loop.worker = w;
+	w->opinions = opinions_new(w);
 	w->env = (struct delivery_env){
 		.base = w->base, .net = w->net, .store = e->store, .port = w->port, .ops = types_sender,
+		.adapter_verdict = opinion_verdict, .arg = w->opinions,
 	};
 	w->routes = route_cache_new();
 	map_init(&w->streams);
@@ -282,6 +285,7 @@ void worker_fini(struct worker *w)
 	}
 	map_fini(&w->streams);
 	pipeline_fini(w);
+	opinions_free(w->opinions);
 	if (w->scripts)
 		scripts_free(w->scripts);
 	plan_unref(w->loop.plan);

@@ -22,6 +22,7 @@ struct event;
 struct job;
 struct mailbox;
 struct net;
+struct opinions;
 struct plan;
 struct port;
 struct route_cache;
@@ -52,6 +53,7 @@ struct worker {
 	struct intake_loop loop;       /* loop.plan is the plan in force here; this worker holds a reference to it */
 	struct scripts *scripts;       /* belongs to loop.plan */
 	struct route_cache *routes;
+	struct opinions *opinions;     /* env.arg */
 	struct delivery_env env;
 	struct map streams;            /* name -> struct live */
 	unsigned nstopping;

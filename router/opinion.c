@@ -1,0 +1,149 @@
+/* opinion.c - see opinion.h. The hard idea: a delivery outlives plans, Lua states do not. A batch may have been sent under an earlier plan, so
+ * its destination is looked up by name in the plan that the worker's Lua state belongs to; an adapter that is no longer there has no
+ * opinion, and the transport's own table decides.
+ *
+ * An adapter that fails over an answer must not make a message count as delivered: what the transport alone would call done is then tried
+ * again, with the error as the reason that status shows. Every other verdict keeps the message anyway. */
+#include "opinion.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "plan/plan.h"
+#include "senders/sender.h"
+#include "transforms/host.h"
+#include "worker.h"
+
+#define ID_MAX 32
+
+struct opinions {
+	struct worker *worker;
+	struct script_judgement judged;
+	struct script_item *items;
+	char (*ids)[ID_MAX];
+	struct entry_verdict *each;
+	unsigned cap;
+	char reason[1024];
+};
+
+struct opinions *opinions_new(struct worker *w)
+{
+	struct opinions *o = xcalloc(1, sizeof *o);
+
+	o->worker = w;
+	script_judgement_init(&o->judged);
+	return o;
+}
+
+void opinions_free(struct opinions *o)
+{
+	if (!o)
+		return;
+	script_judgement_fini(&o->judged);
+	free(o->items);
+	free(o->ids);
+	free(o->each);
+	free(o);
+}
+
+/* The batch as scripts see it; good until the next call. */
+static struct script_batch batch_of(struct opinions *o, const struct stream *s, const struct batch *b)
+{
+	if (o->cap < b->n) {
+		o->cap = b->n;
+		o->items = xrealloc(o->items, o->cap * sizeof *o->items);
+		o->ids = xrealloc(o->ids, o->cap * sizeof *o->ids);
+		o->each = xrealloc(o->each, o->cap * sizeof *o->each);
+	}
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct entry *e = &b->entries[i];
+
+		if (e->rows > 1)
+			snprintf(o->ids[i], ID_MAX, "%llu-%u", (unsigned long long)e->id, e->row + 1u);
+		else
+			snprintf(o->ids[i], ID_MAX, "%llu", (unsigned long long)e->id);
+		o->items[i] = (struct script_item){ .id = o->ids[i], .ident = e->ident, .ident_len = e->ident_len, .time_us = e->time_us,
+			.bytes = e->bytes, .len = e->len };
+	}
+	return (struct script_batch){ .stream = s->name, .now_us = clock_real_us(), .n = b->n, .items = o->items, .body = b->body ? b->body : "",
+		.body_len = b->body_len };
+}
+
+/* The destination a batch went to, as the worker's scripts know it; NULL: its adapter has gone. */
+static const struct destination *destination_now(const struct opinions *o, const struct stream *s)
+{
+	const struct destination *was = s->destination, *d;
+
+	if (!was->adapter || !o->worker->scripts)
+		return NULL;
+	d = plan_destination(o->worker->loop.plan, was->name);
+	return d && d->adapter && strcmp(d->adapter, was->adapter) == 0 ? d : NULL;
+}
+
+static enum verdict verdict_of(enum script_verdict v)
+{
+	switch (v) {
+	case SCRIPT_DONE:
+		return VERDICT_DONE;
+	case SCRIPT_SPLIT:
+		return VERDICT_SPLIT;
+	case SCRIPT_REFUSED:
+		return VERDICT_REFUSED;
+	case SCRIPT_BLOCKED:
+		return VERDICT_BLOCKED;
+	case SCRIPT_RETRY:
+	case SCRIPT_NO_OPINION:
+		break;
+	}
+	return VERDICT_RETRY;
+}
+
+/* The adapter's reason; without one the transport's, which has none for what it would have called done. */
+static void reason_set(struct opinions *o, const struct destination *d, const char *words, struct judgement *j)
+{
+	if (*words)
+		snprintf(o->reason, sizeof o->reason, "%s", words);
+	else if (j->reason && *j->reason)
+		snprintf(o->reason, sizeof o->reason, "%s", j->reason);
+	else
+		snprintf(o->reason, sizeof o->reason, "adapter %s made this of status %d", d->adapter, j->status);
+	j->reason = o->reason;
+}
+
+bool opinion_verdict(void *arg, const struct stream *s, struct batch *b, const struct answer *a, struct judgement *j)
+{
+	struct opinions *o = arg;
+	const struct destination *d = destination_now(o, s);
+	struct script_batch batch;
+	char why[900];
+
+	if (!d)
+		return false;
+	batch = batch_of(o, s, b);
+	const struct script_answer answer = { .status = a->status, .body = a->body, .len = a->len, .nheaders = a->nheaders,
+		.header_names = a->header_names, .header_values = a->header_values };
+
+	if (scripts_verdict(o->worker->scripts, d, &batch, &answer, &o->judged, why, sizeof why) < 0) {
+		if (j->verdict != VERDICT_DONE)
+			return false;
+		j->verdict = VERDICT_RETRY;
+		snprintf(o->reason, sizeof o->reason, "adapter %s failed over the answer: %s", d->adapter, why);
+		j->reason = o->reason;
+		return true;
+	}
+	if (o->judged.verdict == SCRIPT_NO_OPINION)
+		return false;
+	reason_set(o, d, o->judged.has_each ? "" : o->judged.words.p + o->judged.reason, j);
+	j->verdict = verdict_of(o->judged.verdict);
+	for (unsigned i = 0; o->judged.has_each && i < b->n; i++) {
+		const char *words = o->judged.words.p + o->judged.each[i].reason;
+
+		o->each[i] = (struct entry_verdict){ verdict_of(o->judged.each[i].verdict), *words ? words : NULL };
+	}
+	if (o->judged.has_each)
+		j->each = o->each;
+	return true;
+}

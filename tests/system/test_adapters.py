@@ -1,0 +1,178 @@
+"""A platform told in one Lua file, against the real program: its body, what its answers mean, and what happens when the file is wrong or gone."""
+import json
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from lab import Platform, balanced, free_port
+
+SPEC = """
+sluice: 1
+settings: {{data: data, adapters: [adapters]}}
+channels: {{in: {{type: http, listen: '127.0.0.1:{port}', path: /messages}}}}
+destinations: {{far: {{type: acme, url: '{url}/x', unit: mph}}}}
+streams: {{out: {{to: far, retry: {{first: 20ms, max: 50ms}}, batch: {{messages: 10}}}}}}
+subscriptions: [{{stream: out, channels: [in]}}]
+"""
+
+ACME = """
+local A = {
+  summary = "A platform made up for this test",
+  transport = "http",
+  options = {unit = {type = "string", required = true}},
+  body = {open = "<<", separator = "|", close = ">>", type = "text/x-acme"},
+}
+function A.transform(msg, ctx)
+  if msg.hidden then return nil, "hidden" end
+  return msg.ident .. ":" .. msg.seq .. ":" .. ctx.options.unit
+end
+%s
+return A
+"""
+
+# What a batch of this platform answers: {"ok": true}, {"busy": true}, {"locked": true}, or a word for each message.
+JUDGE = """
+function A.verdict(answer, batch, ctx)
+  local said = answer.json()
+  if not said then return nil end
+  if said.locked then return "blocked", "ask the platform to unlock" end
+  if said.busy then return "retry", "busy with " .. #batch end
+  if said.bad then return "split", "something is bad" end
+  if said.ok then return "done" end
+  local list = {}
+  for i, word in ipairs(said.each) do
+    list[i] = word == "ok" and "done" or {"refused", word .. " " .. batch[i].ident}
+  end
+  return list
+end
+"""
+
+
+@pytest.fixture
+def platform():
+    made = []
+
+    def make(answer):
+        made.append(Platform(answer))
+        return made[-1]
+
+    yield make
+    for p in made:
+        p.close()
+
+
+def write(folder, **adapters):
+    (folder / "adapters").mkdir(exist_ok=True)
+    for name, text in adapters.items():
+        (folder / "adapters" / f"{name}.lua").write_text(text)
+
+
+def ask(url, body=None, headers=None, method=None):
+    """(status, body as text)"""
+    data = body if body is None or isinstance(body, bytes) else body.encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers or {}, method=method), timeout=20) as r:
+            return r.status, r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
+def send(port, *messages):
+    assert ask(f"http://127.0.0.1:{port}/messages", json.dumps(messages))[0] == 200
+
+
+def until(true, wait=20):
+    end = time.monotonic() + wait
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def rows(request):
+    body = request["body"]
+    assert body[:2] == b"<<" and body[-2:] == b">>", body
+    return body[2:-2].decode().split("|")
+
+
+def test_an_adapters_messages_are_joined_as_its_body_says(tmp_path, platform, program):
+    far = platform(lambda r: (200, ""))
+    write(tmp_path, acme=ACME % "")
+    port = free_port()
+    p = program(SPEC.format(port=port, url=far.url))
+    send(port, *({"ident": f"d{n % 3}", "seq": n, **({"hidden": True} if n == 4 else {})} for n in range(12)))
+    p.drained()
+    assert [row for r in far.requests for row in rows(r)] == [f"d{n % 3}:{n}:mph" for n in range(12) if n != 4]
+    assert max(len(rows(r)) for r in far.requests) > 1
+    assert all(r["headers"]["content-type"] == "text/x-acme" and r["path"] == "/x" for r in far.requests)
+    counts = p.stream("out")
+    assert counts["accepted"] == 11 and counts["skipped"] == 1 and balanced(counts)
+
+
+def test_one_verdict_for_each_message_takes_the_bad_ones_out_alone(tmp_path, platform, program):
+    far = platform(lambda r: (200, json.dumps({"each": ["unknown" if row.startswith("bad") else "ok" for row in rows(r)]})))
+    write(tmp_path, acme=ACME % JUDGE)
+    port = free_port()
+    p = program(SPEC.format(port=port, url=far.url))
+    send(port, *({"ident": "bad" if n in (2, 7) else "good", "seq": n} for n in range(10)))
+    p.drained()
+    until(lambda: p.stream("out")["dead"] == 2)
+    counts = p.stream("out")
+    assert counts["accepted"] == 8 and balanced(counts)
+    assert sorted(row for r in far.requests for row in rows(r)) == sorted(f"{'bad' if n in (2, 7) else 'good'}:{n}:mph" for n in range(10))
+
+
+def test_a_status_of_200_that_says_busy_is_tried_again_and_a_400_that_says_taken_is_done(tmp_path, platform, program):
+    answers = [(200, '{"busy":true}'), (200, '{"busy":true}'), (400, '{"ok":true}')]
+    far = platform(lambda r: answers.pop(0) if len(answers) > 1 else answers[0])
+    write(tmp_path, acme=ACME % JUDGE)
+    port = free_port()
+    p = program(SPEC.format(port=port, url=far.url))
+    send(port, {"ident": "a", "seq": 1})
+    p.drained()
+    counts = p.stream("out")
+    assert counts["accepted"] == 1 and counts["dead"] == 0 and balanced(counts)
+    assert [rows(r) for r in far.requests] == [["a:1:mph"]] * 3
+
+
+def test_split_finds_the_bad_one_and_blocked_holds_with_its_reason(tmp_path, platform, program):
+    locked = [False]
+
+    def answer(request):
+        if locked[0]:
+            return 200, '{"locked":true}'
+        return 200, '{"bad":true}' if any(row.startswith("bad") for row in rows(request)) else '{"ok":true}'
+
+    far = platform(answer)
+    write(tmp_path, acme=ACME % JUDGE)
+    port = free_port()
+    spec = SPEC.format(port=port, url=far.url)
+    p = program(spec)
+    send(port, *({"ident": "bad" if n == 5 else "good", "seq": n} for n in range(10)))
+    until(lambda: p.stream("out")["dead"] == 1 and p.stream("out")["accepted"] == 9)
+    locked[0] = True
+    send(port, {"ident": "good", "seq": 10})
+    until(lambda: "ask the platform to unlock" in json.dumps(p.stream("out")))
+    assert p.stream("out")["buffered"] == 1
+    # A reload that touches the destination ends the hold, with the Lua state of the new plan.
+    locked[0] = False
+    assert p.reload(spec.replace("unit: mph", "unit: kmh"))
+    send(port, {"ident": "good", "seq": 11})
+    until(lambda: rows(far.requests[-1])[-1] == "good:11:kmh")
+
+
+def test_an_adapter_that_fails_over_an_answer_delivers_nothing_and_says_so(tmp_path, platform, program):
+    far = platform(lambda r: (200, "{}"))
+    write(tmp_path, acme=ACME % "function A.verdict(answer, batch, ctx) return answer.json().list[1] end\n")
+    port = free_port()
+    spec = SPEC.format(port=port, url=far.url)
+    p = program(spec)
+    send(port, {"ident": "a", "seq": 1})
+    until(lambda: "acme.lua" in json.dumps(p.stream("out")) and len(far.requests) > 2)
+    counts = p.stream("out")
+    assert counts["accepted"] == 0 and counts["buffered"] == 1 and counts["dead"] == 0
+    # What was mended takes what waits: the bytes are the same, only the file's other functions changed.
+    write(tmp_path, acme=ACME % "function A.verdict() return 'done' end\n")
+    assert p.reload(spec)
+    until(lambda: p.stream("out")["accepted"] == 1)
