@@ -27,3 +27,4 @@ def program(tmp_path):
     yield make
     for p in made:
         p.close()
+        assert not p.reports()

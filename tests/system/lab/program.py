@@ -1,5 +1,6 @@
 """The program under test, run as a user runs it."""
 import json
+import mmap
 import os
 import re
 import signal
@@ -9,6 +10,13 @@ import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 sluice = os.environ.get("SLUICE", os.path.join(ROOT, "sluice"))
+
+
+def sanitized():
+    """Is the program under test a build with a sanitizer? Only one that ends by itself tells what it leaked."""
+    with open(sluice, "rb") as f:
+        with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return any(text.find(name) >= 0 for name in (b"__asan_init", b"__tsan_init"))
 
 
 def free_port():
@@ -104,8 +112,18 @@ class Program:
 
     def close(self):
         if self.process and self.process.poll() is None:
+            if sanitized():
+                status = self.stop(60)
+                assert status == 0, f"sluice ended with {status}:\n{self.log()[-8000:]}"
+                return
             self.process.kill()
             self.process.wait()
+
+    def reports(self):
+        """What a sanitizer had to say."""
+        text = self.log() if os.path.exists(self.log_path) else ""
+        found = re.search(r"[^\n]*(?:\w+Sanitizer|runtime error:)", text)
+        return text[found.start():found.start() + 8000] if found else ""
 
     def memory(self):
         """Resident bytes now, and at the most."""
