@@ -35,6 +35,9 @@ struct job {
 	unsigned taken, nrefused, ntold;
 	size_t bytes;                  /* counted in engine.pending */
 	struct refusal told[INTAKE_REFUSALS_MAX];
+	/* Of a format's adapter; `words` is why nothing could be decoded. */
+	struct buf after, refuse, words;
+	bool has_after, has_refuse;
 };
 
 /* What is the same for all messages of a request. */
@@ -60,13 +63,14 @@ static struct job *job_new(struct worker *w, const struct intake *in)
 	if (j)
 		w->jobs = j->next;
 	else
-		j = xmalloc(sizeof *j);
+		j = xcalloc(1, sizeof *j);
 	j->worker = w;
 	j->stats = stats_channel(in->channel->name);
 	j->done = in->done;
 	j->arg = in->arg;
 	j->taken = j->nrefused = j->ntold = 0;
 	j->bytes = 0;
+	j->has_after = j->has_refuse = false;
 	return j;
 }
 
@@ -81,6 +85,11 @@ static void job_end(struct job *j, enum intake_outcome outcome, const char *why,
 		r.refused = j->told;
 		stats_add(&j->stats->taken, j->taken);
 		stats_add(&j->stats->refused, j->nrefused);
+	}
+	const struct buf *own = outcome == INTAKE_TAKEN ? (j->has_after ? &j->after : NULL) : (j->has_refuse ? &j->refuse : NULL);
+	if (own) {
+		r.answer = own->p ? own->p : "";
+		r.answer_len = own->len;
 	}
 	j->done(j->arg, &r);
 	j->next = j->worker->jobs;
@@ -114,6 +123,9 @@ void pipeline_fini(struct worker *w)
 		struct job *j = w->jobs;
 
 		w->jobs = j->next;
+		buf_fini(&j->after);
+		buf_fini(&j->refuse);
+		buf_fini(&j->words);
 		free(j);
 	}
 }
@@ -374,6 +386,83 @@ static void take(struct request *q, const struct message *received, unsigned ind
 	}
 }
 
+/* ---- formats that are adapters ----------------------------------------------------------------------------------------------- */
+
+static void keep(struct buf *to, bool *has, const struct buf *from, bool given)
+{
+	*has = given;
+	if (!given)
+		return;
+	buf_clear(to);
+	buf_add(to, from->p, from->len);
+}
+
+/* Bytes that made the adapter fail may hold messages that nobody will send again: they are a dead letter, with the traceback; the source is
+ * told the first line. */
+static void undecoded(struct request *q, const struct intake *in, const char *why)
+{
+	struct job *j = q->job;
+
+	buf_clear(&j->words);
+	buf_add(&j->words, why, strcspn(why, "\n"));
+	buf_addc(&j->words, '\0');
+	j->nrefused = j->ntold = 1;
+	j->told[0] = (struct refusal){ 0, j->words.p };
+	ticket_refuse(q->ticket, q->channel->number, why, in->body, in->len, q->peer);
+}
+
+/* The messages of a body, as the channel's adapter finds them. False with words in why: it is none of that format. */
+static bool decode(struct request *q, const struct intake *in, char *why, size_t whylen)
+{
+	struct worker *w = q->w;
+	struct decoded *d = &w->decoded;
+	const struct arrival arrival = { .peer = in->peer, .method = in->method, .query = in->query, .nheaders = in->nheaders,
+		.header_names = in->header_names, .header_values = in->header_values, .now_us = q->now_us };
+
+	if (scripts_decode(w->scripts, q->channel, &arrival, in->body ? in->body : "", in->len, d, why, whylen) < 0) {
+		if (!d->malformed)
+			undecoded(q, in, why);
+		return !d->malformed;
+	}
+	keep(&q->job->after, &q->job->has_after, &d->after, d->has_after);
+	keep(&q->job->refuse, &q->job->has_refuse, &d->refuse, d->has_refuse);
+	if (d->used < in->len) {
+		snprintf(why, whylen, "incomplete: format %s understands %zu of %zu bytes", q->channel->format, d->used, in->len);
+		return false;
+	}
+	for (unsigned i = 0; i < d->messages.n; i++) {
+		size_t from = i ? d->messages.ends[i - 1] : 0;
+		const char *p = d->messages.bytes.p + from, *end = d->messages.bytes.p + d->messages.ends[i], *stop;
+		struct message m;
+		enum json_fault fault = message_index(&w->received, p, end, &m, &stop);
+
+		if (fault == JSON_OK && stop == end)
+			take(q, &m, i);
+		else
+			refuse(q, i, fault == JSON_OK ? "not one object" : json_fault_text(fault), p, (size_t)(end - p));
+	}
+	return true;
+}
+
+/* The messages of a body in the router's own format. */
+static bool read_body(struct request *q, const struct intake *in, char *why, size_t whylen)
+{
+	struct body body;
+	struct message m;
+	enum body_step step;
+
+	body_open(&body, in->body, in->len, q->channel->at);
+	while ((step = body_next(&body, &q->w->received, &m)) < BODY_END) {
+		if (step == BODY_MESSAGE)
+			take(q, &m, body.index);
+		else
+			refuse(q, body.index, body.reason, body.item, body.item_len);
+	}
+	if (step == BODY_FAULT)
+		snprintf(why, whylen, "%s at byte %zu", body.reason, body.position);
+	return step != BODY_FAULT;
+}
+
 /* ---- the request ------------------------------------------------------------------------------------------------------------ */
 
 void pipeline_submit(struct worker *w, const struct intake *in)
@@ -381,27 +470,18 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 	struct request q = {
 		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(), .text = &w->request,
 	};
-	struct body body;
-	struct message m;
-	enum body_step step;
-	char why[160];
+	char why[1024];
+	bool whole;
 
 	q.job = job_new(w, in);
 	q.ticket = ticket_new(w->engine->store, w->port, job_committed, q.job);
 	stats_add(&q.job->stats->requests, 1);
 	request_stamps(&q);
 
-	body_open(&body, in->body, in->len, in->channel->at);
-	while ((step = body_next(&body, &w->received, &m)) < BODY_END) {
-		if (step == BODY_MESSAGE)
-			take(&q, &m, body.index);
-		else
-			refuse(&q, body.index, body.reason, body.item, body.item_len);
-	}
+	whole = in->channel->decoder_options ? decode(&q, in, why, sizeof why) : read_body(&q, in, why, sizeof why);
 	stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
 
-	if (step == BODY_FAULT) {
-		snprintf(why, sizeof why, "%s at byte %zu", body.reason, body.position);
+	if (!whole) {
 		ticket_drop(q.ticket);
 		job_end(q.job, INTAKE_REFUSED, why, true);
 		return;

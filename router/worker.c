@@ -67,6 +67,7 @@ void worker_init(struct worker *w, struct engine *e, unsigned ix)
 	index_init(&w->received);
 	index_init(&w->stamped);
 	rows_init(&w->rows);
+	decoded_init(&w->decoded);
 	buf_init(&w->text);
 	buf_init(&w->ident);
 	buf_init(&w->request);
@@ -294,6 +295,7 @@ void worker_fini(struct worker *w)
 	index_fini(&w->received);
 	index_fini(&w->stamped);
 	rows_fini(&w->rows);
+	decoded_fini(&w->decoded);
 	buf_fini(&w->text);
 	buf_fini(&w->ident);
 	buf_fini(&w->request);

@@ -61,6 +61,7 @@ struct worker {
 	/* the pipeline's rooms, reused from message to message */
 	struct index received, stamped;
 	struct rows rows;
+	struct decoded decoded;
 	struct buf text, ident, request;
 	struct rendered *rendered; unsigned nrendered;
 	uint64_t serial;

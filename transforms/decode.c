@@ -1,7 +1,7 @@
 /* decode.c - bytes of a channel made into messages by an adapter.
  *
- * decode(bytes, ctx) → {messages…, used = n, now = bytes, after = bytes, refuse = bytes}; a message is a table, or its JSON text. What the
- * messages are worth is for the channel to say; here they only become text. */
+ * decode(bytes, ctx) → {messages…, used = n, now = bytes, after = bytes, refuse = bytes}; a message is a table, or its JSON text. Or nil and a
+ * reason: the bytes are none of this format. What the messages are worth is for the channel to say; here they only become text. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ void decoded_fini(struct decoded *d)
 	buf_fini(&d->refuse);
 }
 
-struct job { struct far *f; struct facts facts; const char *bytes; size_t n; struct decoded *out; };
+struct job { struct far *f; struct facts facts; const char *bytes; size_t n; struct decoded *out; struct buf *why; };
 
 /* A text of the result's table, into out. */
 RAISES static bool take_text(lua_State *L, int table, const char *key, struct buf *out)
@@ -94,9 +94,15 @@ static int decode(lua_State *L)
 	vm_charge_bytes(L, j->n);
 	lua_pushlstring(L, j->bytes, j->n);
 	far_ctx(L, j->f, &j->facts);
-	lua_call(L, 2, 1);
+	lua_call(L, 2, 2);
+	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
+		buf_adds(j->why, lua_tostring(L, 3));
+		j->out->malformed = true;
+		return 0;
+	}
 	if (!lua_istable(L, 2))
-		return luaL_error(L, "decode returned a %s, not a table", luaL_typename(L, 2));
+		return luaL_error(L, "decode returned a %s: a table of messages is expected, or nil and a reason", luaL_typename(L, 2));
+	lua_settop(L, 2);
 	check_keys(L, 2);
 	take_messages(L, 2, j->out);
 	j->out->has_now = take_text(L, 2, "now", &j->out->now);
@@ -118,18 +124,21 @@ static void clear(struct decoded *d, size_t used)
 	buf_clear(&d->now);
 	buf_clear(&d->after);
 	buf_clear(&d->refuse);
+	d->malformed = false;
 	d->has_now = d->has_after = d->has_refuse = false;
 	d->used = used;
 }
 
 int far_decode(struct far *f, const struct arrival *in, const char *bytes, size_t n, struct decoded *out, struct buf *why)
 {
-	struct job j = { .f = f, .facts = { .arrival = in, .conn = in->conn, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out };
+	struct job j = { .f = f, .facts = { .arrival = in, .conn = in->conn, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out, .why = why };
 
 	clear(out, n);
 	int failed = far_run(f, decode, &j, why);
 	if (failed)
 		clear(out, 0);
+	else if (out->malformed)
+		failed = -1;
 	buf_reserve(&out->messages.bytes, MESSAGE_PAD);
 	return failed;
 }

@@ -80,6 +80,7 @@ struct arrival {
 struct decoded {
 	struct rows messages;        /* JSON text of each */
 	size_t used;                 /* bytes that were understood: all unless `decode` says otherwise; the rest comes again with more behind it */
+	bool malformed;              /* of a failure: `decode` itself said nil and why; the bytes are none of this format */
 	bool has_now, has_after, has_refuse;
 	struct buf now;              /* to answer at once */
 	struct buf after;            /* to answer when the messages are durable */
@@ -87,7 +88,7 @@ struct decoded {
 };
 void decoded_init(struct decoded *d);
 void decoded_fini(struct decoded *d);
-/* The channel's format must be an adapter. 0, or -1 with why (file:line, traceback). */
+/* The channel's format must be an adapter. 0, or -1 with why (file:line, traceback; where out->malformed, the adapter's own words). */
 int scripts_decode(struct scripts *s, const struct channel *c, const struct arrival *in, const char *bytes, size_t n, struct decoded *out,
                    char *why, size_t whylen);
 /* A conn belongs to the state it was made in: after a reload begin with 0 again; nothing need be given back to a state that goes. */

@@ -85,8 +85,10 @@ RAISES static void read_want_decoded(lua_State *L, struct vector *v)
 		buf_addf(&v->want, "%s=", part_names[p]);
 		v->has[p] = vector_text(L, want, part_names[p], &v->want);
 		buf_addc(&v->want, '\n');
-		if (!v->has[p])
+		if (!v->has[p] && v->want.len > from) {
 			v->want.len = from;
+			v->want.p[from] = '\0';
+		}
 	}
 }
 

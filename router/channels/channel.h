@@ -42,6 +42,8 @@ struct intake_result {
 	unsigned ntold;
 	const char *why;             /* one sentence for REFUSED as a whole (with the position of the fault), FULL and FAILED */
 	bool malformed;              /* not JSON, not UTF-8: the body was refused whole */
+	/* What the format's adapter wants answered to this outcome, in place of a report; NULL: nothing of its own. */
+	const char *answer; size_t answer_len;
 };
 #define INTAKE_REFUSALS_MAX 100
 
@@ -51,6 +53,9 @@ struct intake {
 	const struct channel *channel;   /* of loop->plan */
 	const char *body; size_t len;    /* MESSAGE_PAD readable bytes behind it */
 	const char *peer;                /* "192.0.2.7:40122", for the message's `peer` */
+	/* For a format that is an adapter; NULL and 0 where the transport has none, or the format is native. */
+	const char *method, *query;      /* query as it stands behind the `?` */
+	unsigned nheaders; const char *const *header_names, *const *header_values;
 	/* Called exactly once, on this loop, after submit() has returned or from inside it (malformed bodies); the result is borrowed. It is
 	 * called even if the connection has gone: arg must know. */
 	void (*done)(void *arg, const struct intake_result *r);

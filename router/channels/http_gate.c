@@ -38,6 +38,7 @@ struct asked {
 /* ---- answers ------------------------------------------------------------------------------------------------------- */
 
 #define JSON "Content-Type: application/json\r\n"
+#define TEXT "Content-Type: text/plain\r\n"
 
 static void add_error(struct buf *b, int status, const char *reason)
 {
@@ -178,12 +179,52 @@ static void intake_done(void *arg, const struct intake_result *r)
 	struct asked *q = arg;
 	struct http_answer a;
 
-	if (q->status && r->outcome == INTAKE_TAKEN)
+	if (q->status && r->outcome == INTAKE_TAKEN) {
 		a = (struct http_answer){ .status = q->status, .headers = q->type, .body = q->body, .len = strlen(q->body) };
-	else
+	} else {
 		a = report(&q->part->text, r);
+		if (r->answer) {
+			a.headers = r->outcome == INTAKE_FULL ? TEXT "Retry-After: 5\r\n" : r->outcome == INTAKE_FAILED ? TEXT "Retry-After: 1\r\n" : TEXT;
+			a.body = r->answer;
+			a.len = r->answer_len;
+		}
+	}
 	http_conn_answer(q->conn, q->request, &a);
 	asked_back(q);
+}
+
+/* What a request says beside its body, as texts that end with a NUL, for an adapter that decodes. */
+struct told { const char *names[HTTP1_FIELDS_MAX], *values[HTTP1_FIELDS_MAX]; };
+
+static void add_text(struct buf *b, struct http_text t)
+{
+	buf_add(b, t.p, t.n);
+	buf_addc(b, '\0');
+}
+
+static void tell(struct intake *in, const struct http_request *r, struct told *told, struct buf *b)
+{
+	buf_clear(b);
+	add_text(b, r->method);
+	add_text(b, r->query);
+	for (unsigned i = 0; i < r->n; i++) {
+		add_text(b, r->fields[i].name);
+		add_text(b, r->fields[i].value);
+	}
+	const char *p = b->p; /* it stays where it is from here on */
+	in->method = p;
+	p += r->method.n + 1;
+	in->query = r->query.p ? p : NULL;
+	p += r->query.n + 1;
+	for (unsigned i = 0; i < r->n; i++) {
+		told->names[i] = p;
+		p += r->fields[i].name.n + 1;
+		told->values[i] = p;
+		p += r->fields[i].value.n + 1;
+	}
+	in->nheaders = r->n;
+	in->header_names = told->names;
+	in->header_values = told->values;
 }
 
 static void on_request(struct http_conn *c, uint64_t request, const struct http_request *r, void *arg)
@@ -193,12 +234,14 @@ static void on_request(struct http_conn *c, uint64_t request, const struct http_
 	const struct http_answer *refusal = NULL;
 	const struct door *d = admit(g, r, &refusal); /* again: a reload may have come between head and body */
 	struct asked *q;
+	struct told told;
 
 	if (!d) {
 		http_conn_answer(c, request, refusal);
 		return;
 	}
-	if (d->fixed && r->body.n == 0) {
+	/* A request without a body asks whether we are well, unless its query may be the message. */
+	if (d->fixed && r->body.n == 0 && !(d->channel->decoder_options && r->query.n > 0)) {
 		http_conn_answer(c, request, &(struct http_answer){ .status = d->status, .headers = d->type, .body = d->body, .len = strlen(d->body) });
 		return;
 	}
@@ -210,8 +253,11 @@ static void on_request(struct http_conn *c, uint64_t request, const struct http_
 		q->body = xstrdup(d->body);
 		q->type = xstrdup(d->type);
 	}
-	p->host->submit(p->host->arg, &(struct intake){ .loop = p->loop, .channel = d->channel, .body = r->body.p, .len = r->body.n,
-		.peer = http_conn_peer(c), .done = intake_done, .arg = q });
+	struct intake in = { .loop = p->loop, .channel = d->channel, .body = r->body.p, .len = r->body.n, .peer = http_conn_peer(c),
+		.done = intake_done, .arg = q };
+	if (d->channel->decoder_options)
+		tell(&in, r, &told, &p->scratch);
+	p->host->submit(p->host->arg, &in);
 	if (!p->host->may_read(p->host->arg, p->loop))
 		http_loop_pause(p->http);
 }

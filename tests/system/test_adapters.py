@@ -176,3 +176,114 @@ def test_an_adapter_that_fails_over_an_answer_delivers_nothing_and_says_so(tmp_p
     write(tmp_path, acme=ACME % "function A.verdict() return 'done' end\n")
     assert p.reload(spec)
     until(lambda: p.stream("out")["accepted"] == 1)
+
+
+# ---- formats ---------------------------------------------------------------------------------------------------------------
+
+FORMATS = """
+sluice: 1
+settings: {{data: data, adapters: [adapters], durability: os}}
+channels:
+  traccar: {{type: http, listen: '127.0.0.1:{port}', path: /traccar, format: traccar}}
+  phones:  {{type: http, listen: '127.0.0.1:{port}', path: /osmand, format: osmand, methods: [GET, POST]}}
+  lines:   {{type: http, listen: '127.0.0.1:{port}', path: /lines, format: lines, with: {{tag: x}}, methods: [GET, POST]}}
+  checked: {{type: http, listen: '127.0.0.1:{port}', path: /checked, format: osmand, answer: {{status: 202, body: fine}}}}
+destinations: {{far: {{type: http, url: '{url}/far'}}}}
+streams: {{out: {{to: far}}}}
+subscriptions: [{{stream: out, channels: [traccar, phones, lines, checked]}}]
+"""
+
+# "ident value" lines; what follows the last line feed is not understood.
+LINES = r"""
+local A = {options = {tag = {type = "string", required = true}}}
+function A.decode(bytes, ctx)
+  if bytes:find("#", 1, true) then return nil, "a comment at byte " .. bytes:find("#", 1, true) end
+  local list = {used = 0, after = "OK " .. ctx.method .. " " .. (ctx.headers["x-note"] or "-"), refuse = "NO"}
+  for line, stop in bytes:gmatch("([^\n]*)\n()") do
+    local ident, value = line:match("^(%S+) (%S+)$")
+    if line == "crash" then error("no such line") end
+    list[#list + 1] = {ident = ident, value = value, tag = ctx.options.tag, query = ctx.query.q}
+    list.used = stop - 1
+  end
+  return list
+end
+return A
+"""
+
+
+@pytest.fixture
+def formats(tmp_path, platform, program):
+    far = platform(lambda r: (200, ""))
+    write(tmp_path, lines=LINES)
+    port = free_port()
+    p = program(FORMATS.format(port=port, url=far.url))
+    p.at = f"http://127.0.0.1:{port}"
+
+    def arrived():
+        p.drained()
+        return [m for r in far.requests for m in json.loads(r["body"])]
+
+    p.arrived = arrived
+    return p
+
+
+def channel(p, name):
+    return next(c for c in p.status()["channels"] if c["name"] == name)
+
+
+def test_traccar_forwards_a_position(formats):
+    position = {"valid": True, "fixTime": "2026-01-02T03:04:05.000+00:00", "latitude": 1.5, "longitude": 2.5, "speed": 10.0,
+                "attributes": {"ignition": True}, "address": None}
+    status, body = ask(formats.at + "/traccar", json.dumps({"position": position, "device": {"uniqueId": "77", "name": "Van"}}))
+    assert (status, json.loads(body)) == (200, {"taken": 1})
+    got, = formats.arrived()
+    assert got["channel.name"] == "traccar" and "server.timestamp" in got
+    assert {k: got[k] for k in ("ident", "timestamp", "position.speed", "engine.ignition.status", "device.name")} == {
+        "ident": "77", "timestamp": 1767323045, "position.speed": 18.52, "engine.ignition.status": True, "device.name": "Van"}
+
+
+def test_a_body_that_is_none_of_the_format_is_refused_whole_and_kept_nowhere(formats):
+    status, body = ask(formats.at + "/traccar", "[]")
+    assert status == 400 and "an object with position and device is expected" in body
+    status, body = ask(formats.at + "/traccar", '{"position":')
+    assert status == 400 and "not JSON" in body
+    status, body = ask(formats.at + "/lines", "a 1\n#\n")
+    assert status == 400 and "a comment at byte 5" in body
+    assert formats.arrived() == [] and channel(formats, "traccar")["refused"] == 0 and channel(formats, "lines")["refused"] == 0
+
+
+def test_parameters_in_a_query_are_a_message(formats):
+    assert ask(formats.at + "/osmand?id=9&lat=1.5&lon=2.5&speed=10")[0] == 200
+    assert ask(formats.at + "/osmand", "id=9&lat=3.5&lon=2.5&timestamp=1767323045")[0] == 200
+    status, body = ask(formats.at + "/osmand?lat=1&lon=2")
+    assert status == 400 and "no ident" in body
+    assert [(m["ident"], m["position.latitude"]) for m in formats.arrived()] == [("9", 1.5), ("9", 3.5)]
+    assert channel(formats, "phones")["refused"] == 1
+
+
+def test_a_fixed_answer_is_given_to_a_query_after_it_was_taken_and_to_a_bare_request_at_once(formats):
+    assert ask(formats.at + "/checked") == (202, "fine")
+    assert ask(formats.at + "/checked?id=5&lat=1&lon=2") == (202, "fine")
+    assert [m["ident"] for m in formats.arrived()] == ["5"]
+
+
+def test_an_adapters_own_words_are_the_answer(formats):
+    assert ask(formats.at + "/lines?q=1%202", "a 1\nb 2\n", {"X-Note": "n"}) == (200, "OK POST n")
+    assert [(m["ident"], m["value"], m["tag"], m["query"]) for m in formats.arrived()] == [("a", "1", "x", "1 2"), ("b", "2", "x", "1 2")]
+    # One good line and one without ident; then none that is good.
+    assert ask(formats.at + "/lines", "c 3\nnonsense\n") == (200, "OK POST -")
+    assert ask(formats.at + "/lines", "nonsense\n") == (400, "NO")
+    assert channel(formats, "lines")["refused"] == 2
+    assert [m["ident"] for m in formats.arrived()] == ["a", "b", "c"]
+    # What is cut off is nothing that was taken.
+    assert ask(formats.at + "/lines", "d 4\ne") == (400, "NO")
+    assert [m["ident"] for m in formats.arrived()] == ["a", "b", "c"]
+
+
+def test_a_format_that_fails_keeps_the_bytes_and_says_where(formats):
+    status, body = ask(formats.at + "/lines", "a 1\ncrash\n")
+    assert status == 400
+    refused, = json.loads(body)["refused"]
+    assert "lines.lua:8" in refused["reason"] and "\n" not in refused["reason"]
+    assert channel(formats, "lines")["refused"] == 1 and formats.arrived() == []
+    assert ask(formats.at + "/lines", "a 1\n")[0] == 200
