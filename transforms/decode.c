@@ -101,7 +101,7 @@ static int decode(lua_State *L)
 		return 0;
 	}
 	if (!lua_istable(L, 2))
-		return luaL_error(L, "decode returned a %s: a table of messages is expected, or nil and a reason", luaL_typename(L, 2));
+		return luaL_error(L, "decode returned a %s, not a table (or nil and a reason)", luaL_typename(L, 2));
 	lua_settop(L, 2);
 	check_keys(L, 2);
 	take_messages(L, 2, j->out);

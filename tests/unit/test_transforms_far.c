@@ -69,7 +69,7 @@ static void test_decode(void **state)
 		.header_values = values, .now_us = 5000000, .conn = &conn };
 	far_open(&f, "return {decode = function(bytes, ctx)\n"
 		     "if bytes == 'err' then error('broken frame') elseif bytes == 'num' then return 5 elseif bytes == 'bad' then return {ident = 1}\n"
-		     "elseif bytes == 'used' then return {used = 99} elseif bytes == 'item' then return {5} end\n"
+		     "elseif bytes == 'used' then return {used = 99} elseif bytes == 'item' then return {5} elseif bytes == 'other' then return nil, 'no such frame' end\n"
 		     "ctx.conn.n = (ctx.conn.n or 0) + 1\n"
 		     "return {{ident = ctx.query.id, n = ctx.conn.n, name = ctx.query.name, flag = ctx.query.flag}, '{\"b\":1.0}', used = 3, now = ctx.headers['x-key'],\n"
 		     "after = ctx.method .. ctx.now, refuse = ctx.peer} end}");
@@ -88,11 +88,13 @@ static void test_decode(void **state)
 	}
 	scripts_conn_end(f.k.s, conn);
 	static const char *const bad[][2] = { { "err", "broken frame" }, { "num", "a number, not a table" }, { "bad", "key ident" }, { "used", "used = 99 of 4" },
-		{ "item", "as message 1 a number" } };
-	for (size_t i = 0; i < 5; i++) {
+		{ "item", "as message 1 a number" }, { "other", "no such frame" } };
+	for (size_t i = 0; i < 6; i++) {
 		assert_int_equal(scripts_decode(f.k.s, &f.channel, &in, bad[i][0], strlen(bad[i][0]), &d, f.k.why, sizeof(f.k.why)), -1);
 		if (!strstr(f.k.why, bad[i][1]))
 			fail_msg("%s: %s", bad[i][0], f.k.why);
+		/* Only what decode itself calls none of the format is lost with the refusal; a failure is not. */
+		assert_int_equal(d.malformed, i == 5);
 		assert_int_equal(d.messages.n, 0);
 	}
 	f.channel.format = "flespi";
