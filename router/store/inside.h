@@ -347,7 +347,7 @@ struct buffer *space_pressed(const struct store *s, bool *all); /* commit thread
 void space_garbage(struct store *s, uint64_t bytes);            /* lock: so much was deleted */
 void space_guess(struct store *s);                              /* at opening */
 uint64_t space_taken(const struct store *s);                    /* lock: bytes on disk */
-void space_failed(struct store *s);                             /* commit thread: a write failed; the reserve goes */
+bool space_failed(struct store *s);                             /* opening or commit thread: the disk refused; the reserve goes (false: it had gone) */
 bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */
 /* The chunk's bytes from disk into b, if they are not there. False: they cannot be had. Between db_enter and db_leave. */
 enum db_result chunk_load(struct store *s, struct block *b, uint32_t rendering);

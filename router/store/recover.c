@@ -190,6 +190,11 @@ static int open_db(struct store *s, char *why, size_t whylen)
 	enum db_result r;
 	store_env_count(s->env, s->folder);
 	s->db = db_open(s->folder, s->env, true, &r, why, whylen);
+	if (!s->db && r == DB_FAILED && space_failed(s)) {
+		/* Opening turns the log into a table; on a full disk what was put by for this makes room. */
+		store_env_count(s->env, s->folder);
+		s->db = db_open(s->folder, s->env, true, &r, why, whylen);
+	}
 	if (s->db)
 		return 0;
 	if (r == DB_LOCKED)

@@ -16,12 +16,14 @@
 #define RESERVE_BYTES (2u * DB_WRITE_BUFFER)
 #define FLOOR_MAX (256u << 20)
 #define LOOK_US 100000
+#define LOOK_BYTES (1u << 20)        /* … and after so much was written: a small disk fills in less than that */
 #define SLICE_BYTES (32u << 20)
 #define GARBAGE_LEAST (2u * DB_WRITE_BUFFER)
 
 struct space {
 	/* commit thread */
 	int64_t looked;
+	uint64_t written;               /* bytes_written at that time */
 	char refuses[128];              /* empty: intake is allowed */
 	struct buffer *pressed;
 	bool all_pressed;
@@ -88,17 +90,18 @@ static void reserve_make(struct store *s)
 	store_unlock(s);
 }
 
-void space_failed(struct store *s)
+bool space_failed(struct store *s)
 {
 	struct space *sp = s->space;
 	sp->looked = INT64_MIN / 2;
 	if (!sp->has_reserve)
-		return;
+		return false;
 	if (unlink(sp->reserve) == 0)
 		log_warn("store", "reserve-released", "bytes=%u hint=%s", RESERVE_BYTES, log_quote("the disk is full or failing; free some space"));
 	store_lock(s);
 	sp->has_reserve = false;
 	store_unlock(s);
+	return true;
 }
 
 /* ---- limits */
@@ -143,9 +146,10 @@ void space_look(struct store *s)
 {
 	struct space *sp = s->space;
 	int64_t now = clock_mono_us();
-	if (now - sp->looked < LOOK_US)
+	if (now - sp->looked < LOOK_US && s->counts.bytes_written - sp->written < LOOK_BYTES)
 		return;
 	sp->looked = now;
+	sp->written = s->counts.bytes_written;
 	uint64_t free_bytes = 0, size = 0;
 	bool known = store_env_space(s->env, s->folder, &free_bytes, &size);
 	uint64_t floor = size / 20 > RESERVE_BYTES ? size / 20 : RESERVE_BYTES;
