@@ -41,10 +41,14 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
 	call->answered += n;
 	if (call->answered > ANSWER_MAX)
 		return 0;
-	if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
+	if (n >= 5 && memcmp(p, "HTTP/", 5) == 0) {
 		buf_clear(&call->head); /* the final answer's head replaces those of 1xx */
-	else if (call->head.len + n <= HEAD_KEPT)
+		call->headed = false;
+	} else if (n <= 2 && (*p == '\r' || *p == '\n')) {
+		call->headed = true;
+	} else if (call->head.len + n <= HEAD_KEPT) {
 		buf_add(&call->head, p, n);
+	}
 	return n;
 }
 
@@ -178,7 +182,7 @@ struct http_call *http_call(struct http_peer *p, const struct http_outgoing *o, 
 	call->done = done;
 	call->arg = arg;
 	call->answered = 0;
-	call->over = call->refused = false;
+	call->over = call->refused = call->headed = false;
 	call->host_from_outside = o->host_from_outside;
 	call->error[0] = '\0';
 	buf_clear(&call->head);
@@ -229,8 +233,8 @@ static bool tells_certificate(const char *error)
 static enum http_trouble trouble_of(const struct http_call *call, CURLcode code)
 {
 	switch (code) {
-	case CURLE_OK:
-		return HTTP_ANSWERED;
+	case CURLE_OK: /* also when the connection ended within the head: a status line alone is no answer */
+		return call->headed ? HTTP_ANSWERED : HTTP_CUT;
 	case CURLE_WRITE_ERROR:
 		return call->over ? HTTP_ANSWERED : HTTP_CUT;
 	case CURLE_OPERATION_TIMEDOUT:
@@ -296,6 +300,7 @@ void http_call_finish(struct http_call *call, CURLcode code)
 	struct http_reply r = {
 		.trouble = trouble,
 		.why = trouble == HTTP_ANSWERED ? "" : call->refused ? "its name leads to a link-local or metadata address" :
+		       code == CURLE_OK ? "the connection ended within the head of the answer" :
 		       call->error[0] ? call->error : curl_easy_strerror(code),
 		.status = (int)status,
 		.nheaders = cut_head(call),

@@ -43,6 +43,7 @@ struct http_call {
 	struct curl_slist *headers;
 	struct buf line, packed, head, body;
 	size_t answered;          /* bytes of the answer, kept or not */
+	bool headed;              /* the answer's head came whole */
 	bool over;                /* more than we read */
 	bool host_from_outside, refused;
 	int64_t began;

@@ -100,6 +100,8 @@ static bool serve(struct conn *c)
 	}
 	if (strcmp(path, "/cut") == 0)
 		return say(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf") && false;
+	if (strcmp(path, "/neck") == 0)
+		return say(c, "HTTP/1.1 200 OK\r\nConte") && false;
 	if (strcmp(path, "/close") == 0)
 		return false;
 	if (strcmp(path, "/garbage") == 0)

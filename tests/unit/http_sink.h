@@ -1,6 +1,6 @@
 /* http_sink.h - a far end for HTTP clients, on its own threads, that behaves as badly as the path asks it to.
  *
- *   /ok 200   /status/NNN that, with the header lines of `extra`   /cut half a body   /close no answer   /garbage not HTTP
+ *   /ok 200   /status/NNN that, with the header lines of `extra`   /cut half a body   /neck half a head   /close no answer   /garbage not HTTP
  *   /silent never answers   /early 103 before 200   /big 500 KB   /huge without end   /heads 500 header lines   /rude 400 before reading the body */
 #ifndef SLUICE_TESTS_HTTP_SINK_H
 #define SLUICE_TESTS_HTTP_SINK_H

@@ -178,8 +178,8 @@ static void answers_that_end_early_or_are_none_are_retried(void **state)
 	struct world w;
 	begin(&w, sink_new(NULL, NULL, NULL));
 	make(&w);
-	static const char *const paths[] = { "/cut", "/close", "/garbage" };
-	for (unsigned i = 0; i < 3; i++) {
+	static const char *const paths[] = { "/cut", "/neck", "/close", "/garbage" };
+	for (unsigned i = 0; i < 4; i++) {
 		ask(&w, paths[i]);
 		assert_int_equal(w.verdict, VERDICT_RETRY);
 		assert_true(*w.reason);
