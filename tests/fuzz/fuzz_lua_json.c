@@ -8,6 +8,8 @@
 #include "transforms/convert.h"
 #include "transforms/msg.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 struct input { const char *p; size_t n; struct buf once, twice, copied; const struct message *m; bool decoded; };
 
 static int there_and_back(lua_State *L)

@@ -44,7 +44,7 @@ static void test_slow_head_is_ended(void **state)
 	}
 	assert_int_equal(s->service.counters.timed_out, 1);
 	assert_non_null(strstr(hear(s, fd, NULL), "408 Request Timeout"));
-	assert_in_range(clock_mono_us() - begun, 200000, 2000000);
+	assert_in_range(clock_mono_us() - begun, 200000, 10000000);
 	close(fd);
 	/* one that says nothing */
 	fd = dial(s);
@@ -94,7 +94,7 @@ static void test_idle_connection_is_closed(void **state)
 	hear(s, fd, "done");
 	int64_t begun = clock_mono_us();
 	assert_string_equal(hear(s, fd, NULL), "");
-	assert_in_range(clock_mono_us() - begun, 100000, 2000000);
+	assert_in_range(clock_mono_us() - begun, 100000, 10000000);
 	assert_int_equal(s->service.counters.timed_out, 0);
 	close(fd);
 }

@@ -5,8 +5,9 @@
 #include "spec/tree.h"
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "unit.h"
+
+#include <time.h>
 
 static struct arena *arena;
 static struct diag *diag;
@@ -209,6 +210,14 @@ static void test_durations_sizes_and_rates(void **state)
 	assert_int_equal(scalar_rate("1/d", &rate), -1);
 }
 
+/* Of the processor, since the machine may be busy with other things. */
+static int64_t cpu_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static void test_ten_thousand_devices_in_time(void **state)
 {
 	(void)state;
@@ -218,12 +227,12 @@ static void test_ten_thousand_devices_in_time(void **state)
 	buf_adds(&b, "devices:\n");
 	for (int i = 0; i < 10000; i++)
 		buf_addf(&b, "  \"%lld\": {id: %d, name: Truck %d, groups: [poland], fields: {vehicle.plate: WX %d}}\n", 352093081234567LL + i, i + 1, i, i);
-	t = clock_mono_us();
+	t = cpu_us();
 	assert_true(language(b.p));
-	/* The promise is 100 ms; sanitizers and busy machines get ten times that. */
-	t = clock_mono_us() - t;
+	/* The promise is 100 ms of the processor; slow machines get ten times that, sanitizers more. */
+	t = cpu_us() - t;
 	print_message("10000 devices read and checked in %.1f ms\n", (double)t / 1000);
-	assert_true(t < 1000000);
+	assert_true(t < 1000000 * UNIT_PATIENCE);
 	buf_fini(&b);
 }
 
