@@ -68,6 +68,7 @@ static bool compile(struct compiler *c, const char *file, const struct catalogue
 		return false;
 	}
 	names_unused(c);
+	names_partly(c);
 	if (node_get(c->files[0].root, "sluice") == NULL)
 		problem_note(diag_add(c->diag, DIAG_NO_VERSION, &c->files[0].root->at, "the file does not say which version of the language it is in"),
 			"begin it with: sluice: 1");

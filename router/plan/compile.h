@@ -91,12 +91,18 @@ void secrets_check(struct compiler *c);
 void devices_declare(struct compiler *c);
 struct declared *device_declared(struct compiler *c, const char *ident, size_t len);  /* exact, or made of the wildcard that covers it; NULL */
 bool device_any(struct compiler *c, const char *pattern, size_t len);                 /* does the wildcard match a declared device? */
+/* A wildcard that is named and is a part of a declared one becomes a device of its own. */
+void device_narrower(struct compiler *c, const char *pattern, size_t len);
+/* The next declared wildcard that shares some idents with the pattern, which does not get these; NULL: no more. *i is 0 at first. After all were
+ * named. */
+const struct declared *device_partly(const struct compiler *c, const char *pattern, size_t len, unsigned *i);
 void devices_build(struct compiler *c);
 int stamp_own(const char *name);   /* enum stamp_number of a name the router sets itself, or -1 */
 
 /* names.c */
 void names_check(struct compiler *c);
 void names_unused(struct compiler *c);   /* warnings, for a specification without errors */
+void names_partly(struct compiler *c);
 const struct rule *device_data_rule(struct compiler *c, const struct node *stream);   /* of the data a stream's adapters take; NULL: none */
 
 const struct rule *adapter_options_rule(struct compiler *c, const struct type_info *t);

@@ -1,7 +1,8 @@
 /* device.c - the devices: declared in YAML and CSV, and made ready for routing and stamping.
  *
  * An exact ident beats wildcards, of wildcards the one with most text. An ident that is named somewhere and covered by a wildcard
- * only becomes a device of its own, with all the wildcard has, so that it can have data of its own. */
+ * only becomes a device of its own, with all the wildcard has, so that it can have data of its own; and so does a wildcard that is named and
+ * is a part of a declared one. */
 #include "plan/compile.h"
 
 #include "base/buf.h"
@@ -276,6 +277,18 @@ bool device_any(struct compiler *c, const char *pattern, size_t len)
 	return false;
 }
 
+/* A device of its own, with all that the wildcard which covers it has. */
+static struct declared *imply(struct compiler *c, const char *ident, size_t len, const struct declared *of)
+{
+	struct declared *d = declared_new(c, arena_strndup(c->arena, ident, len), &of->at);
+
+	*d = (struct declared){ .ident = d->ident, .len = len, .wildcard = d->wildcard, .ix = d->ix, .at = of->at, .implied = true, .has_id = of->has_id,
+		.id = of->id, .name = of->name, .ngroups = of->ngroups, .groups = of->groups, .groups_at = of->groups_at, .nfields = of->nfields,
+		.keys = of->keys, .values = of->values };
+	map_put(&c->idents, d->ident, d->len, d);
+	return d;
+}
+
 struct declared *device_declared(struct compiler *c, const char *ident, size_t len)
 {
 	struct declared *d = map_get(&c->idents, ident, len), *of;
@@ -285,11 +298,61 @@ struct declared *device_declared(struct compiler *c, const char *ident, size_t l
 	of = device_covering(c, ident, len);
 	if (of == NULL)
 		return NULL;
-	d = declared_new(c, arena_strndup(c->arena, ident, len), &of->at);
-	*d = (struct declared){ .ident = d->ident, .len = len, .ix = d->ix, .at = of->at, .implied = true, .has_id = of->has_id, .id = of->id, .name = of->name,
-		.ngroups = of->ngroups, .groups = of->groups, .groups_at = of->groups_at, .nfields = of->nfields, .keys = of->keys, .values = of->values };
-	map_put(&c->idents, d->ident, d->len, d);
-	return d;
+	return imply(c, ident, len, of);
+}
+
+void device_narrower(struct compiler *c, const char *pattern, size_t len)
+{
+	struct declared *of = device_covering(c, pattern, len), *d, **more;
+
+	if (of == NULL || map_get(&c->idents, pattern, len) != NULL)
+		return;
+	d = imply(c, pattern, len, of);
+	more = arena_alloc(c->arena, (c->nwildcards + 1) * sizeof(*more));
+	memcpy(more, c->wildcards, c->nwildcards * sizeof(*more));
+	more[c->nwildcards++] = d;
+	c->wildcards = more;
+}
+
+/* Is there a text that both match? can[k]: one that the rest of `a` and the last k bytes of `b` match. */
+static bool overlap(const char *a, size_t na, const char *b, size_t nb)
+{
+	bool *can = xcalloc(nb + 1, sizeof(*can)), now;
+
+	for (size_t i = 0; i <= na; i++) {
+		bool diagonal = false; /* what can[k - 1] was */
+
+		for (size_t k = 0; k <= nb; k++) {
+			char x = i > 0 ? a[na - i] : '\0', y = k > 0 ? b[nb - k] : '\0';
+
+			if (i == 0 && k == 0)
+				now = true;
+			else if (x == '*' || y == '*')
+				now = (i > 0 && can[k]) || (k > 0 && can[k - 1]); /* the star takes the other's byte, or ends */
+			else
+				now = i > 0 && k > 0 && x == y && diagonal;
+			diagonal = can[k];
+			can[k] = now;
+		}
+	}
+	now = can[nb];
+	free(can);
+	return now;
+}
+
+const struct declared *device_partly(const struct compiler *c, const char *pattern, size_t len, unsigned *i)
+{
+	while (*i < c->nwildcards) {
+		const struct declared *d = c->wildcards[(*i)++];
+
+		if (wildcard_matches(pattern, len, '*', d->ident, d->len, false))
+			continue; /* the whole of it */
+		if (d->len < len && wildcard_matches(d->ident, d->len, '*', pattern, len, false))
+			continue; /* device_narrower has taken its part out of it */
+		if (overlap(pattern, len, d->ident, d->len))
+			return d;
+	}
+	return NULL;
 }
 
 /* ---- ready for messages --------------------------------------------------------------------------------------------------------- */

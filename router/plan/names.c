@@ -74,6 +74,7 @@ static void ident_named(struct compiler *c, const struct node *n)
 	if (n->kind != NODE_SCALAR || n->len == 0)
 		return;
 	if (strchr(n->text, '*') != NULL) {
+		device_narrower(c, n->text, n->len);
 		if (!device_any(c, n->text, n->len))
 			diag_add(c->diag, DIAG_NO_MATCH, &n->at, "no declared device matches %s", diag_quote(c->diag, n->text, n->len));
 		return;
@@ -326,6 +327,28 @@ static bool subscribed_by_device(struct compiler *c)
 		if (node_get(c->kept->subscriptions->items[i], "devices") != NULL || node_get(c->kept->subscriptions->items[i], "groups") != NULL)
 			return true;
 	return false;
+}
+
+static void warn_partly(struct compiler *c, const struct node *devices)
+{
+	const struct declared *d;
+
+	for (unsigned i = 0; devices != NULL && i < devices->n; i++) {
+		const struct node *n = member_name(devices, i);
+		unsigned k = 0;
+
+		while (strchr(n->text, '*') != NULL && (d = device_partly(c, n->text, n->len, &k)) != NULL)
+			problem_second(diag_add(c->diag, DIAG_PARTLY, &n->at, "%s matches some idents of %s, and does not get these",
+				diag_quote(c->diag, n->text, n->len), diag_quote(c->diag, d->ident, d->len)), &d->at, "declared here");
+	}
+}
+
+void names_partly(struct compiler *c)
+{
+	for (unsigned i = 0; i < c->kept->subscriptions->n; i++)
+		warn_partly(c, node_get(c->kept->subscriptions->items[i], "devices"));
+	for (unsigned i = 0; i < c->kept->groups.node->n; i++)
+		warn_partly(c, node_get(c->kept->groups.node->entries[i].value, "devices"));
 }
 
 void names_check(struct compiler *c)

@@ -129,6 +129,10 @@ static const struct code codes[DIAG_CODES] = {
 		"No declared device matches the wildcard." },
 	[DIAG_NO_EFFECT] = { "W007", EX_CONFIG, "setting without effect",
 		"Another setting makes this one do nothing." },
+	[DIAG_PARTLY] = { "W008", EX_CONFIG, "wildcards that share idents",
+		"An ident is the device of one declared wildcard, the longest that matches it. A wildcard in a group or subscription that matches some of the idents "
+		"of a declared one, and neither all of them nor a part the longer of the two names, does not get those it shares. Declare what both match as a device, "
+		"such as `\"35*7\":` for `35*` and `*7`." },
 };
 
 const struct code *code_at(enum diag_code code)

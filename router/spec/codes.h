@@ -63,6 +63,7 @@ enum diag_code {
 	DIAG_SHARED_BLOCK,
 	DIAG_NO_MATCH,
 	DIAG_NO_EFFECT,
+	DIAG_PARTLY,
 	DIAG_CODES /* how many there are */
 };
 
