@@ -237,7 +237,8 @@ static int start_store(struct engine *e, const struct plan *p)
 
 	e->store = store_open(&o, why, sizeof why);
 	if (!e->store) {
-		log_error("store", "cannot-open", "path=%s reason=%s", log_quote(o.path), log_quote(why));
+		log_error("store", "cannot-open", "path=%s reason=%s hint=%s", log_quote(o.path), log_quote(why),
+			log_quote("settings.data must be a folder of this instance alone, which its user may write"));
 		return -1;
 	}
 	return 0;

@@ -18,6 +18,7 @@
 #include "plan/plan.h"
 #include "plan/where.h"
 #include "store/store.h"
+#include "troubles.h"
 #include "unrouted.h"
 #include "worker.h"
 
@@ -99,8 +100,18 @@ static void job_end(struct job *j, enum intake_outcome outcome, const char *why,
 static void job_committed(void *arg, enum ticket_result result, const char *why)
 {
 	struct job *j = arg;
+	char both[256];
 
 	engine_pending_sub(j->worker->engine, j->bytes);
+	if (result != TICKET_TAKEN) {
+		/* Whoever reads the answer or the log must know both ends: the channel that stands still, and what for. */
+		snprintf(both, sizeof both, "channel %s: %s", j->stats->name, why);
+		why = both;
+		stats_add(&j->stats->unavailable, 1);
+		troubles_unavailable(j->stats->name, why);
+	} else if (j->nrefused > 0) {
+		troubles_refused(j->stats->name, j->nrefused, j->told[0].reason);
+	}
 	switch (result) {
 	case TICKET_TAKEN:
 		if (j->taken == 0 && j->nrefused > 0)
@@ -305,9 +316,10 @@ static void offer(struct request *q, const struct target *t, const struct messag
 		return;
 	}
 	got = rendered(q, t, m, head);
-	if (got->result == RENDER_FAILED)
+	if (got->result == RENDER_FAILED) {
 		ticket_dead(q->ticket, s->buffer, got->why);
-	else if (got->result == RENDER_SKIPPED || got->n == 0)
+		troubles_script(s->name, got->why);
+	} else if (got->result == RENDER_SKIPPED || got->n == 0)
 		ticket_skip(q->ticket, s->buffer);
 	for (unsigned i = 0; got->result == RENDER_OK && i < got->n; i++)
 		ticket_want(q->ticket, s->buffer, s->rendering->number, got->first + i);
@@ -483,12 +495,14 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 
 	if (!whole) {
 		ticket_drop(q.ticket);
+		troubles_malformed(in->channel->name, in->peer, why);
 		job_end(q.job, INTAKE_REFUSED, why, true);
 		return;
 	}
 	if (in->channel->refuse_whole && q.job->nrefused > 0) {
 		ticket_drop(q.ticket);
 		q.job->taken = 0;
+		troubles_malformed(in->channel->name, in->peer, q.job->told[0].reason);
 		job_end(q.job, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
 		return;
 	}

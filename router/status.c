@@ -97,9 +97,12 @@ static void one_stream(struct buf *b, struct engine *e, const struct stream *s, 
 		number(b, "in_flight", d->in_flight);
 		number(b, "held_addresses", d->held_addresses);
 		seconds(b, "ack_latency", d->ack_us_last);
-		if (d->state == DELIVERY_RETRYING || d->state == DELIVERY_BLOCKED) {
+		/* Also a stream that goes on may have held addresses, or messages that it keeps in doubt. */
+		if (d->reason[0]) {
 			buf_adds(b, ",");
 			text(b, "reason", d->reason);
+		}
+		if (d->state == DELIVERY_RETRYING || d->state == DELIVERY_BLOCKED) {
 			seconds(b, "since", d->since_us);
 			number(b, "attempts", d->attempts);
 			if (d->next_try_us)
@@ -143,6 +146,7 @@ static void channels(struct buf *b, const struct plan *p)
 		number(b, "taken", stats_get(&c->taken));
 		number(b, "refused", stats_get(&c->refused));
 		number(b, "unrouted", stats_get(&c->unrouted));
+		number(b, "unavailable", stats_get(&c->unavailable));
 		buf_adds(b, "}");
 	}
 	buf_adds(b, "]");

@@ -28,7 +28,8 @@
 	X(received, "messages received")                                      \
 	X(taken, "messages committed and answered as taken")                  \
 	X(refused, "messages refused")                                        \
-	X(unrouted, "messages taken that matched no stream")
+	X(unrouted, "messages taken that matched no stream")                  \
+	X(unavailable, "requests turned away for want of room")
 
 #define STATS_FIELD(name, help) _Atomic uint64_t name;
 

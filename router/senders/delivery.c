@@ -62,7 +62,7 @@ static void publish(struct delivery *d)
 	if (state != s->state || !s->since_us)
 		s->since_us = real;
 	s->state = state;
-	snprintf(s->reason, sizeof s->reason, "%s", troubled || d->nheld ? d->reason : "");
+	snprintf(s->reason, sizeof s->reason, "%s", troubled || d->nheld || d->nsuspects ? d->reason : "");
 	s->next_try_us = d->hold.on && d->hold.next_try > mono ? real + d->hold.next_try - mono : 0;
 	s->in_flight = d->under_way;
 	s->held_addresses = d->nheld;
@@ -219,6 +219,8 @@ static void run(struct delivery *d)
 	/* Suspects that fill the window would wait for ever for an acceptance that cannot come. */
 	if (!d->under_way && !d->hold.on && d->nsuspects && !d->ready && window_is_full(d))
 		suspects_block(d);
+	if (!d->under_way && !d->hold.on && d->nsuspects && !d->ready && !d->hungry)
+		suspects_tell(d);
 	if (d->hungry)
 		delivery_kick(d);
 }

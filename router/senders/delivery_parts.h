@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/seldom.h"
 #include "base/stats.h"
 #include "message/message.h"
 #include "plan/plan.h"
@@ -165,6 +166,9 @@ struct delivery {
 	uint64_t accepts;
 	int64_t refused_logged;
 	uint64_t refused_unlogged;
+	struct seldom told_expired, told_dropped, told_doubt, told_failing;
+	bool doubt_told;           /* of the suspects as they are now */
+	bool failing_told;         /* the hold that is on was told of, so its end is */
 	uint64_t dropped_number;   /* the settlement of the last drop: no more are dropped before it is recorded */
 
 	bool unusable;             /* the driver did not take the settings */
@@ -238,6 +242,7 @@ void addresses_resume(struct delivery *d);
 /* verdict.c */
 void verdict_judge(void *arg, struct batch *b, const struct judgement *j);
 void suspects_clear(struct delivery *d);   /* their items are left */
+void suspects_tell(struct delivery *d);    /* there are some, and nothing is under way: reason and log say so */
 void suspects_block(struct delivery *d);   /* too many, or no room for more: the destination is blocked, and they will be tried again */
 
 #endif

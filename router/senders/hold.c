@@ -59,6 +59,7 @@ static void fail(struct delivery *d, struct hold *h, const struct judgement *j, 
 void hold_begin(struct delivery *d, struct hold *h, const struct judgement *j, bool blocked)
 {
 	bool was = h->on;
+	uint64_t times = was ? 0 : 1;   /* holds, of which one that goes on is told as well */
 	fail(d, h, j, blocked);
 	delivery_reason(d, "%s", j->reason ? j->reason : "");
 	if (blocked && !h->alarmed) {
@@ -66,8 +67,10 @@ void hold_begin(struct delivery *d, struct hold *h, const struct judgement *j, b
 		log_error(d->object, "blocked", "destination=%s reason=%s waiting=%llu hint=%s", d->s->destination->name, log_quote(d->reason),
 		          (unsigned long long)waiting(d), log_quote("nothing is lost: mend the destination, which is tried once a minute, or its settings, "
 		          "then `sluice reload`"));
-	} else if (!blocked && !was) {
-		log_warn(d->object, "failing", "destination=%s reason=%s hint=%s", d->s->destination->name, log_quote(d->reason),
+	} else if (!blocked && !d->failing_told && seldom(&d->told_failing, clock_mono_us(), &times)) {
+		d->failing_told = true;
+		log_warn(d->object, "failing", "destination=%s times=%llu reason=%s hint=%s", d->s->destination->name, (unsigned long long)times,
+		         log_quote(d->reason),
 		         log_quote("messages wait in the buffer and are sent again by themselves; look at the destination if this lasts"));
 	} else {
 		log_debug(d->object, "retry", "destination=%s reason=%s failures=%u", d->s->destination->name, log_quote(d->reason), h->failures);
@@ -78,8 +81,11 @@ void hold_end(struct delivery *d, struct hold *h)
 {
 	if (!h->on)
 		return;
-	log_info(d->object, "recovered", "destination=%s after_s=%.1f failures=%u waiting=%llu", d->s->destination->name,
+	/* One that comes and goes is told of once a minute, not twice a second. */
+	if (d->failing_told || h->alarmed)
+		log_info(d->object, "recovered", "destination=%s after_s=%.1f failures=%u waiting=%llu", d->s->destination->name,
 	         (double)(clock_mono_us() - h->since) / 1e6, h->failures, (unsigned long long)waiting(d));
+	d->failing_told = false;
 	*h = (struct hold){ .on = false };
 	delivery_kick(d);
 }

@@ -109,7 +109,21 @@ static void suspect_add(struct delivery *d, const struct item *it, struct note *
 	}
 	it->slot->refs++;
 	n->refs++;
+	d->doubt_told = false;
 	d->suspects[d->nsuspects++] = (struct suspect){ .item = *it, .note = n };
+}
+
+/* Nothing is under way that could tell: whoever looks must see why these stay. */
+void suspects_tell(struct delivery *d)
+{
+	const struct death *last = &d->suspects[d->nsuspects - 1].note->death;
+	uint64_t n = d->nsuspects;
+	delivery_reason(d, "%u refused, kept until the destination accepts another message: %s", d->nsuspects, last->reason);
+	if (!d->doubt_told && seldom(&d->told_doubt, clock_mono_us(), &n))
+		log_warn(d->object, "in-doubt", "destination=%s refused=%u status=%d reason=%s hint=%s", d->s->destination->name, d->nsuspects,
+		         last->status, log_quote(last->reason), log_quote("nothing was accepted since, so it may be the destination rather than the "
+		         "messages: they stay in the buffer until it accepts another one, then they are set aside"));
+	d->doubt_told = true;
 }
 
 static void refuse(struct delivery *d, struct work *w, unsigned i, const struct judgement *j, const char *reason)

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 #define PASS_WAIT_US INT64_C(1000000)
 #define PASS_WAIT_MAX_US (64 * PASS_WAIT_US)
@@ -195,11 +196,20 @@ static void trim_queues(struct delivery *d)
 	}
 }
 
+static uint64_t count_bits(const uint64_t bits[WORDS])
+{
+	uint64_t n = 0;
+	for (unsigned k = 0; k < WORDS; k++)
+		n += (uint64_t)__builtin_popcountll(bits[k]);
+	return n;
+}
+
 void window_expire(struct delivery *d)
 {
 	if (d->s->ttl_us <= 0)
 		return;
 	int64_t now = store_elapsed(d->env.store);
+	uint64_t gone = 0;
 	do {
 		struct slot *sl = d->first, *next;
 		for (; sl && is_expired(d, sl->span.arrived, now); sl = next) {
@@ -214,12 +224,16 @@ void window_expire(struct delivery *d)
 			}
 			if (!bytes)
 				continue;
+			gone += count_bits(bits);
 			settle_bits(d, sl, bits, bytes, OUTCOME_EXPIRED, NULL);
 			d->epoch++;
 		}
 		trim_queues(d);
 		/* Something must be at hand to know when the next one expires. */
 	} while ((!d->first || is_expired(d, d->last->span.arrived, now)) && window_take(d));
+	if (gone && seldom(&d->told_expired, clock_mono_us(), &gone))
+		log_warn(d->object, "expired", "messages=%llu destination=%s hint=%s", (unsigned long long)gone, d->s->destination->name,
+		         log_quote("they waited longer than `buffer.ttl` and will not be sent; look at the destination, or make ttl longer"));
 	for (struct slot *sl = d->first; sl; sl = sl->next) {
 		if (is_expired(d, sl->span.arrived, now))
 			continue;
@@ -235,7 +249,7 @@ void window_drop_excess(struct delivery *d)
 	if (d->s->full != SETTING_FULL_DROP_OLDEST || buffer_recorded(d->buffer) < d->dropped_number)
 		return;
 	uint64_t excess = buffer_excess(d->buffer);
-	uint64_t number = 0;
+	uint64_t number = 0, gone = 0;
 	while (excess) {
 		struct slot *sl = d->first, *next;
 		for (; sl && excess; sl = next) {
@@ -250,6 +264,7 @@ void window_drop_excess(struct delivery *d)
 			}
 			excess -= bytes < excess ? bytes : excess;
 			if (bytes) {
+				gone += count_bits(bits);
 				number = settle_bits(d, sl, bits, bytes, OUTCOME_DROPPED, NULL);
 				d->epoch++;
 			}
@@ -260,6 +275,9 @@ void window_drop_excess(struct delivery *d)
 	}
 	if (excess && d->behind)
 		d->want_pass = true;
+	if (gone && seldom(&d->told_dropped, clock_mono_us(), &gone))
+		log_warn(d->object, "dropped", "messages=%llu destination=%s hint=%s", (unsigned long long)gone, d->s->destination->name,
+		         log_quote("the buffer is full and `full: drop-oldest` says so; look at the destination, or make `buffer.max` larger"));
 	if (number) {
 		d->dropped_number = number;
 		buffer_hurry(d->buffer);

@@ -4,8 +4,10 @@
  * written, counting what the tickets before it in the same commit are about to add. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/commit.h"
 
 /* ---- room */
@@ -132,6 +134,16 @@ static void close_open(struct store *s)
 		put_block(s, b);
 }
 
+static void tell_dropped(struct store *s, struct buffer *b, uint64_t n)
+{
+	char object[144] = "stream/";
+	if (!seldom(&b->told_dropped, clock_mono_us(), &n))
+		return;
+	stream_of(s, b, object + strlen(object), sizeof(object) - strlen(object));
+	log_warn(object, "dropped", "messages=%llu hint=%s", (unsigned long long)n, log_quote("the buffer is full and `full: drop-newest` says "
+		"so; look at the destination, or make `buffer.max` larger"));
+}
+
 static void take_block(struct store *s, struct block *b)
 {
 	struct commit *c = s->commit;
@@ -145,6 +157,7 @@ static void take_block(struct store *s, struct block *b)
 		l->matched += n;
 		if (r->buffer->dropping) {
 			l->dropped += n;
+			tell_dropped(s, r->buffer, n);
 			memset(r->left, 0, sizeof(r->left));
 			r->bytes = 0;
 			continue;

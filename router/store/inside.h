@@ -23,6 +23,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/seldom.h"
 #include "store/db.h"
 #include "store/record.h"
 #include "store/store.h"
@@ -132,6 +133,7 @@ struct buffer {
 	uint64_t gone_bytes;        /* lock: settled, not recorded */
 	uint64_t pressed;           /* lock: bytes to drop because the disk is at its limit */
 
+	struct seldom told_dropped; /* commit thread */
 	bool attached, fed, hungry, reading;   /* lock; reading: in store.read_first */
 	unsigned generation;        /* lock: of attaching, so that the reader sees a change */
 	struct port *port;

@@ -1,7 +1,9 @@
-"""A destination that answers as the test says: Platform(answer), where answer(request) gives (status, body).
+"""A destination that answers as the test says: Platform(answer), where answer(request) gives (status, body), or bytes to be sent as they are
+before the connection is closed.
 
-A request is a dict of path, headers (lower case) and body (bytes); all are kept in `requests`, in order."""
+A request is a dict of path, headers (lower case) and body (bytes), and once answered its status; all are kept in `requests`, in order."""
 import http.server
+import json
 import threading
 
 
@@ -17,7 +19,13 @@ class Platform:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body}
                 platform.requests.append(request)
-                status, text = platform.answer(request)
+                said = platform.answer(request)
+                if isinstance(said, bytes):
+                    self.wfile.write(said)
+                    self.close_connection = True
+                    return
+                status, text = said
+                request["status"] = status
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
@@ -30,6 +38,10 @@ class Platform:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def accepted(self):
+        """The messages of all bodies that were answered 200, in order."""
+        return [m for r in self.requests if r.get("status") == 200 for m in json.loads(r["body"])]
 
     def close(self):
         self.server.shutdown()
