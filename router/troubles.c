@@ -39,12 +39,12 @@ static struct troubles *of(const char *kind, const char *name)
 void troubles_unavailable(const char *channel, const char *why)
 {
 	uint64_t n = 1;
-	struct troubles *t;
+	struct troubles *c;
 
 	pthread_mutex_lock(&lock);
-	t = of("channel", channel);
-	if (seldom(&t->unavailable, clock_mono_us(), &n))
-		log_warn(t->object, "unavailable", "requests=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
+	c = of("channel", channel);
+	if (seldom(&c->unavailable, clock_mono_us(), &n))
+		log_warn(c->object, "unavailable", "requests=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
 			log_quote("nothing is lost: sources were told to come again, and are taken by themselves once there is room; "
 			"look at the destination of that stream, its `buffer:` and `limits.disk`"));
 	pthread_mutex_unlock(&lock);
@@ -53,12 +53,12 @@ void troubles_unavailable(const char *channel, const char *why)
 void troubles_refused(const char *channel, uint64_t messages, const char *why)
 {
 	uint64_t n = messages;
-	struct troubles *t;
+	struct troubles *c;
 
 	pthread_mutex_lock(&lock);
-	t = of("channel", channel);
-	if (seldom(&t->refused, clock_mono_us(), &n))
-		log_warn(t->object, "refused", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
+	c = of("channel", channel);
+	if (seldom(&c->refused, clock_mono_us(), &n))
+		log_warn(c->object, "refused", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
 			log_quote("they are kept as dead letters of the channel; the answer told the source which and why"));
 	pthread_mutex_unlock(&lock);
 }
@@ -66,12 +66,12 @@ void troubles_refused(const char *channel, uint64_t messages, const char *why)
 void troubles_malformed(const char *channel, const char *peer, const char *why)
 {
 	uint64_t n = 1;
-	struct troubles *t;
+	struct troubles *c;
 
 	pthread_mutex_lock(&lock);
-	t = of("channel", channel);
-	if (seldom(&t->malformed, clock_mono_us(), &n))
-		log_warn(t->object, "malformed", "bodies=%llu peer=%s reason=%s hint=%s", (unsigned long long)n, log_quote(peer), log_quote(why),
+	c = of("channel", channel);
+	if (seldom(&c->malformed, clock_mono_us(), &n))
+		log_warn(c->object, "malformed", "bodies=%llu peer=%s reason=%s hint=%s", (unsigned long long)n, log_quote(peer), log_quote(why),
 			log_quote("answered 400, and nothing of it was taken or kept: mend the source"));
 	pthread_mutex_unlock(&lock);
 }
@@ -79,12 +79,12 @@ void troubles_malformed(const char *channel, const char *peer, const char *why)
 void troubles_script(const char *stream, const char *why)
 {
 	uint64_t n = 1;
-	struct troubles *t;
+	struct troubles *s;
 
 	pthread_mutex_lock(&lock);
-	t = of("stream", stream);
-	if (seldom(&t->script, clock_mono_us(), &n))
-		log_warn(t->object, "transform-failed", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
+	s = of("stream", stream);
+	if (seldom(&s->script, clock_mono_us(), &n))
+		log_warn(s->object, "transform-failed", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
 			log_quote("they are kept as dead letters of the stream; put the adapter right and reload"));
 	pthread_mutex_unlock(&lock);
 }
