@@ -106,7 +106,7 @@ bool window_take(struct delivery *d)
 	struct slot *sl = xcalloc(1, sizeof *sl);
 	if (!buffer_next(d->buffer, &sl->span)) {
 		free(sl);
-		if (!d->in_pass)
+		if (!d->in_pass || buffer_rewinding(d->buffer))
 			return false;
 		take_up(d, UINT64_MAX);
 		d->in_pass = false;

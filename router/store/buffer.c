@@ -1,8 +1,9 @@
 /* buffer.c - a stream's durable queue, as its sender sees it: spans out, settlements in.
  *
  * The hard idea is the window (inside.h): the refs of an attached buffer that are in memory, in order and without a hole
- * from its oldest outstanding one on. A ref leaves it only when the disk knows it as empty, so the head of the window is also the
- * floor from which a restart has to look. */
+ * from its oldest outstanding one on. A ref leaves it when the disk knows it as empty, so the head of the window is also the
+ * floor from which a restart has to look; or it is let go, because a sender left it behind and many others with it (an address that does
+ * not answer, before a long backlog). Then the floor remembers the first of those, and buffer_rewind has the reader begin there again. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -62,30 +63,36 @@ static void set_state(struct buffer *b, struct ref *r, enum ref_state state)
 	if (r->state == REF_READY) {
 		b->ready -= r->counted;
 		b->ready_n--;
+	} else if (r->state == REF_PASSED) {
+		b->passed -= r->counted;
 	}
 	r->state = state;
+	r->counted = r->block->memory;
 	if (r->state == REF_READY) {
-		r->counted = r->block->memory;
 		b->ready += r->counted;
 		b->ready_n++;
+	} else if (r->state == REF_PASSED) {
+		b->passed += r->counted;
 	}
 }
 
-void window_append(struct buffer *b, struct ref *r)
+/* In its place by position: at the end, but for the few that are held while the reader goes over the same ground again. */
+void window_insert(struct buffer *b, struct ref *r)
 {
-	assert(r->buffer == b && r->state == REF_LOOSE && (!b->last || b->last->block->position <= r->block->position));
-	r->prev = b->last;
-	r->next = NULL;
-	if (b->last)
-		b->last->next = r;
-	else
-		b->first = r;
-	b->last = r;
+	struct ref *before = b->last;
+
+	assert(r->buffer == b && r->state == REF_LOOSE);
+	while (before && before->block->position > r->block->position)
+		before = before->prev;
+	r->prev = before;
+	r->next = before ? before->next : b->first;
+	*(r->next ? &r->next->prev : &b->last) = r;
+	*(before ? &before->next : &b->first) = r;
 	r->block->users++;
 	set_state(b, r, has_more(r) ? REF_READY : REF_PASSED);
 	if (r->state != REF_READY)
 		return;
-	if (!b->cursor)
+	if (!b->cursor || b->cursor->block->position > r->block->position)
 		b->cursor = r;
 	if (b->hungry)
 		buffer_wake(b);
@@ -111,14 +118,56 @@ void window_remove(struct buffer *b, struct ref *r)
 	block_unuse(b->store, r->block);
 }
 
+/* Nothing of it waits to be recorded: the disk says what it owes. */
+static bool is_on_disk(const struct ref *r)
+{
+	for (unsigned w = 0; w < BITS_WORDS; w++)
+		if (r->left[w] & r->gone[w])
+			return false;
+	return true;
+}
+
+static void let_go(struct buffer *b, struct ref *r)
+{
+	if (!b->let_go || r->block->position < b->let_go) {
+		b->let_go = r->block->position;
+		b->let_go_arrived = r->block->arrived;
+	}
+	if (r->block->position > b->let_go_last)
+		b->let_go_last = r->block->position;
+	window_remove(b, r);
+}
+
+void window_settled(struct buffer *b, struct ref *r)
+{
+	if (is_empty(r)) {
+		if (r->state == REF_PASSED || r->state == REF_READY)
+			window_remove(b, r);
+	} else if (r->state == REF_PASSED && b->passed > b->store->window_passed && is_on_disk(r)) {
+		let_go(b, r);
+	}
+}
+
 uint64_t buffer_floor(const struct buffer *b)
 {
-	if (b->attached) {
-		if (b->first)
-			return b->first->block->position;
-		return b->fed ? b->store->published + 1 : b->read_next;
-	}
-	return b->ledger.buffered ? b->floor : b->store->published + 1;
+	uint64_t floor = b->store->published + 1;
+
+	if (!b->attached)
+		return b->ledger.buffered ? b->floor : floor;
+	if (!b->fed && b->read_next < floor)
+		floor = b->read_next;
+	if (b->first && b->first->block->position < floor)
+		floor = b->first->block->position;
+	if (b->let_go && b->let_go < floor)
+		floor = b->let_go;
+	return floor;
+}
+
+static int64_t oldest_arrived(const struct buffer *b)
+{
+	if (b->let_go && (!b->first || b->let_go < b->first->block->position))
+		return b->let_go_arrived;
+	return b->first ? b->first->block->arrived : b->oldest_arrived;
 }
 
 /* ---- waking */
@@ -194,8 +243,7 @@ void buffer_detach(struct buffer *b)
 	store_lock(s);
 	/* While nobody is attached the floor stands still: what is settled may not be recorded yet. */
 	b->floor = buffer_floor(b);
-	if (b->first)
-		b->oldest_arrived = b->first->block->arrived;
+	b->oldest_arrived = oldest_arrived(b);
 	b->attached = false;
 	b->generation++;
 	unwake(b);
@@ -204,6 +252,7 @@ void buffer_detach(struct buffer *b)
 		window_remove(b, b->first);
 	}
 	b->cursor = NULL;
+	b->let_go = b->let_go_last = b->again_to = 0;
 	b->port = NULL;
 	store_unlock(s);
 }
@@ -245,8 +294,11 @@ void span_release(struct buffer *b, struct span *sp)
 	assert(r->state == REF_HELD && r->buffer == b);
 	if (is_empty(r))
 		window_remove(b, r);
-	else
+	else {
 		set_state(b, r, REF_PASSED);
+		if (b->passed > b->store->window_passed && is_on_disk(r))
+			let_go(b, r);
+	}
 	sp->hold = NULL;
 	sp->chunk = NULL;
 	store_unlock(b->store);
@@ -256,6 +308,22 @@ void buffer_rewind(struct buffer *b)
 {
 	store_lock(b->store);
 	b->cursor = NULL;
+	if (b->let_go) {
+		/* All that is not held comes again, in order, from the first that was let go; what still waits to be recorded stays where it is. */
+		for (struct ref *r = b->first, *next; r; r = next) {
+			next = r->next;
+			if (r->block->position >= b->let_go && (r->state == REF_READY || (r->state == REF_PASSED && has_more(r))))
+				window_remove(b, r);
+		}
+		b->generation++; /* the reader may be on its way elsewhere */
+		if (b->fed || b->let_go < b->read_next)
+			b->read_next = b->let_go;
+		b->fed = false;
+		if (b->again_to < b->let_go_last)
+			b->again_to = b->let_go_last;
+		b->let_go = b->let_go_last = 0;
+		reader_ask(b);
+	}
 	for (struct ref *r = b->first; r; r = r->next) {
 		if (r->state == REF_PASSED && has_more(r))
 			set_state(b, r, REF_READY);
@@ -263,6 +331,25 @@ void buffer_rewind(struct buffer *b)
 			b->cursor = r;
 	}
 	store_unlock(b->store);
+}
+
+bool buffer_rewinding(const struct buffer *b)
+{
+	store_lock(b->store);
+	bool rewinding = b->again_to != 0;
+	store_unlock(b->store);
+	return rewinding;
+}
+
+void buffer_read_on(struct buffer *b, uint64_t next)
+{
+	b->read_next = next;
+	b->fed = b->newest < next;
+	if (b->again_to && (b->fed || next > b->again_to)) {
+		b->again_to = 0;
+		if (b->hungry)
+			buffer_wake(b); /* who waits for the end of it must hear of it, also when nothing is left */
+	}
 }
 
 /* ---- settling */
@@ -384,8 +471,7 @@ static void count(const struct buffer *b, struct buffer_counts *out)
 		.dead_gone = l->dead_gone,
 	};
 	if (l->buffered) {
-		int64_t arrived = b->first ? b->first->block->arrived : b->oldest_arrived;
-		int64_t age = store_elapsed(b->store) - arrived;
+		int64_t age = store_elapsed(b->store) - oldest_arrived(b);
 		out->oldest_age_us = age > 0 ? age : 1;
 	}
 }

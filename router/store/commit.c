@@ -192,7 +192,7 @@ static void publish_block(struct store *s, struct block *b)
 			continue;
 		bool room = !to->ready_n || (to->ready + b->memory <= s->memory_limit / 4 && s->memory <= s->memory_limit);
 		if (to->fed && room) {
-			window_append(to, r);
+			window_insert(to, r);
 			continue;
 		}
 		if (to->fed) {
@@ -210,8 +210,7 @@ static void record_ref(struct ref *r)
 	memcpy(r->left, r->next_left, sizeof(r->left));
 	r->bytes = bits_any(r->left) ? r->next_bytes : 0;
 	r->touched = false;
-	if (!bits_any(r->left) && (r->state == REF_PASSED || r->state == REF_READY))
-		window_remove(r->buffer, r);
+	window_settled(r->buffer, r);
 }
 
 static void record_settlement(struct store *s, struct settlement *e)

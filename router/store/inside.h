@@ -5,9 +5,10 @@
  *                 every ref it has. It stays while somebody uses it (users > 0): a place in an attached buffer's window, a settlement
  *                 not yet recorded, the commit or the reader working on it.
  *   struct ref    what is outstanding of one buffer in one block: `left` as recorded on disk, `gone` what was settled since.
- *   window        the refs of an attached buffer that are in memory, from its oldest outstanding one on, without a hole.
- *                 `fed`: it reaches to the newest commit, and commits are appended to it. Else the buffer *lags*: the reader thread
- *                 appends from read_next on until it has caught up.
+ *   window        the refs of an attached buffer that are in memory, from its oldest outstanding one on, without a hole but for those
+ *                 *let go*: given back unsettled and more of them than WINDOW_PASSED. Where they lie stands on disk; buffer.let_go is the
+ *                 first of them. `fed`: it reaches to the newest commit, and commits are appended to it. Else the buffer *lags*: the
+ *                 reader thread puts in from read_next on until it has caught up.
  *
  * One mutex, store.lock, held briefly and never over the disk. "lock" below: read and written with it held. "commit": touched by
  * the commit thread alone. Fields that the commit thread alone writes (with the lock held) it may read without.
@@ -35,6 +36,7 @@
 #define SETTLE_WAIT_US 50000
 #define READ_AHEAD (512u << 10)     /* bytes the reader keeps ready for a buffer that lags */
 #define COMMIT_BYTES (8u << 20)     /* tickets of one commit */
+#define WINDOW_PASSED (1u << 20)    /* bytes that a window keeps of what was given back unsettled; the rest is read again when it is wanted */
 
 /* ---- blocks */
 
@@ -71,7 +73,7 @@ struct ref {
 	uint64_t left[BITS_WORDS];
 	uint64_t gone[BITS_WORDS];  /* lock */
 	struct ref *prev, *next;    /* lock: the window */
-	size_t counted;             /* lock: in buffer.ready while READY */
+	size_t counted;             /* lock: in buffer.ready while READY, in buffer.passed while PASSED */
 	bool touched;               /* commit: it has a next */
 	uint32_t next_bytes;
 	uint64_t next_left[BITS_WORDS];
@@ -142,8 +144,11 @@ struct buffer {
 	bool wake_due;              /* lock: in port->wake_first */
 	struct buffer *wake_next;
 	struct ref *first, *last, *cursor;     /* lock: the window; cursor: the first READY one or NULL */
-	size_t ready;               /* lock: memory of READY refs */
+	size_t ready, passed;       /* lock: memory of READY and of PASSED refs */
 	unsigned ready_n;
+	uint64_t let_go, let_go_last;   /* lock: positions of the first and the last ref that was let go; 0: none */
+	int64_t let_go_arrived;
+	uint64_t again_to;          /* lock: since a rewind: so far the reader goes over what was let go; 0: it has, or need not */
 	uint64_t read_next;         /* lock: lagging: where the reader goes on */
 	struct buffer *read_link;
 
@@ -161,12 +166,14 @@ struct buffer {
 };
 
 struct buffer *store_buffer(struct store *s, uint32_t number);  /* lock; made if not known */
-void window_append(struct buffer *b, struct ref *r);            /* lock; READY, or PASSED when nothing is to be handed out */
+void window_insert(struct buffer *b, struct ref *r);            /* lock; READY, or PASSED when nothing is to be handed out */
 void window_remove(struct buffer *b, struct ref *r);            /* lock */
+void window_settled(struct buffer *b, struct ref *r);           /* lock; what r owes is recorded as less than before */
 void buffer_wake(struct buffer *b);                             /* lock */
 uint64_t buffer_floor(const struct buffer *b);                  /* lock */
 uint64_t buffer_max(const struct buffer *b);                    /* lock */
 void reader_ask(struct buffer *b);                              /* lock */
+void buffer_read_on(struct buffer *b, uint64_t next);           /* lock; the reader has put in all below next */
 
 /* ---- settlements on their way to the disk */
 
@@ -279,6 +286,7 @@ struct store {
 	uint32_t name_last;
 	size_t memory;
 	uint64_t disk_limit, memory_limit;
+	size_t window_passed;       /* WINDOW_PASSED but for tests */
 	uint64_t published;         /* position of the last commit that senders know of */
 	struct buffer *read_first, **read_end;
 	struct port *ports, *ports_dirty;

@@ -195,7 +195,7 @@ static enum served serve(struct store *s, struct buffer *b, unsigned generation,
 		if (r && r->state == REF_LOOSE && bits_any(r->left)) {
 			if (result != DB_OK)
 				reader_lost(s, r, result == DB_ABSENT ? "its chunk is missing" : "its chunk is damaged");
-			window_append(b, r);
+			window_insert(b, r);
 		}
 		/* Two chunks at least, or one while the memory of all together is used up. */
 		bool room = s->memory < s->memory_limit;
@@ -258,10 +258,8 @@ static void read_ahead(struct store *s, struct buffer *b)
 		log_error("store", "unreadable", "stream=%s why=%s", log_quote(b->stream ? b->stream : ""), log_quote(why));
 	}
 	if (b->attached && b->generation == generation && !b->fed) {
-		b->read_next = next;
-		if (b->newest < next)
-			b->fed = true;
-		else if (served != ENOUGH)
+		buffer_read_on(b, next);
+		if (!b->fed && served != ENOUGH)
 			reader_ask(b);
 	}
 	ports_signal(s);

@@ -182,6 +182,7 @@ struct store *store_open_with(const struct store_options *o, struct store_env *e
 	s->node = o->node;
 	s->disk_limit = o->disk_limit;
 	s->memory_limit = o->memory_limit;
+	s->window_passed = WINDOW_PASSED;
 	s->env = env ? env : store_env_new();
 	s->env_owned = !env;
 	s->tickets_end = &s->tickets;

@@ -183,8 +183,11 @@ struct span {
  * until span_release, which must come after all its handed-out entries were settled, or when the sender gives up (detach, rewind). */
 bool buffer_next(struct buffer *b, struct span *out);
 void span_release(struct buffer *b, struct span *sp);
-/* Hand out again from the oldest outstanding entry whose span is not held by the caller now (nor settled, recorded or not). */
+/* Hand out again from the oldest outstanding entry whose span is not held by the caller now (nor settled, recorded or not). Some of
+ * it may have to be read from disk first: until buffer_rewinding says no, a buffer_next that says no does not mean that all has come
+ * again, and wake comes when it has. */
 void buffer_rewind(struct buffer *b);
+bool buffer_rewinding(const struct buffer *b);
 
 /* One entry of a chunk; pointers live as long as the span is held. */
 struct entry {

@@ -2,7 +2,9 @@
 import json
 import time
 
-from lab import Load, balanced, deliveries, free_port
+import pytest
+
+from lab import Load, audit, balanced, deliveries, free_port
 
 SPEC = """
 sluice: 1
@@ -46,3 +48,26 @@ def test_what_the_address_needs_and_the_message_has_not_makes_a_dead_letter_that
     assert counts["dead"] == 40 and balanced(counts)
     p.drained(streams=("made",))
     assert p.stream("made")["accepted"] == 40
+
+
+@pytest.mark.parametrize("count", [20000, pytest.param(600000, marks=pytest.mark.long)])
+def test_a_backlog_for_an_address_that_does_not_answer_lies_on_disk(tmp_path, sink, program, count):
+    load = Load(free_port(), 4, connections=4, batches=(100,))
+    dead, others = load.idents[0], load.idents[1:]
+    sink.tell("refuse", f"/plain/{dead}", 503)
+    spec = SPEC.format(port=load.port, url=sink.url).replace(", adapters: [adapters]", "")
+    spec = "\n".join(line for line in spec.split("\n") if "made" not in line).replace("{to: plain}", "{to: plain, retry: {first: 100ms, max: 500ms}}")
+    p = program(spec)
+    load.run(count)
+    end = time.monotonic() + 20 + count / 2000
+    while time.monotonic() < end and p.stream("plain")["buffered"] > count // 4:
+        time.sleep(0.05)
+    assert p.stream("plain")["buffered"] == count // 4, p.log()[-2000:]
+    resident, most = p.memory()
+    print(f"{count // 4} messages wait for an address that does not answer: {resident >> 20} MiB resident, {most >> 20} MiB at most")
+    assert most < 64 << 20 or count < 100000
+    sink.tell("ok")
+    p.drained(wait=60 + count / 1000)
+    for ident in load.idents:
+        audit(sink, f"/plain/{ident}", {ident: load.sent[ident]})
+    assert balanced(p.stream("plain"))

@@ -304,6 +304,53 @@ static void test_rewind_hands_out_again(void **state)
 	buffer_detach(q);
 }
 
+/* A sender that leaves a long backlog behind, since the one address it is for does not answer, does not hold it in memory; and it
+ * gets it again, in order, with what it holds on to left out. */
+static void test_what_is_given_back_does_not_stay_in_memory(void **state)
+{
+	(void)state;
+	enum { N = 600 };
+	static char text[8192];
+	struct store_counts counts;
+	struct span held = { 0 }, sp;
+	uint64_t last = 0;
+	unsigned seen = 0;
+
+	memset(text, 'x', sizeof(text) - 1);
+	struct buffer *q = buffer_attach(bed.store, 1, bed.port, bed_wake, &bed);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(bed_put(&bed, 1, text), TICKET_TAKEN);
+		assert_true(bed_next(&bed, q, &sp));
+		if (i == N / 2)
+			held = sp;
+		else
+			span_release(q, &sp);
+	}
+	store_counts(bed.store, &counts);
+	assert_true(counts.memory_bytes < 2 * WINDOW_PASSED);
+	assert_int_equal(bed_counts(&bed, 1).buffered, N);
+	assert_false(buffer_rewinding(q));
+	buffer_rewind(q);
+	assert_true(buffer_rewinding(q));
+	while (seen < N - 1) {
+		assert_true(bed_next(&bed, q, &sp));
+		assert_true(sp.position > last && sp.position != held.position);
+		last = sp.position;
+		buffer_settle(q, &sp, sp.bits, OUTCOME_ACCEPTED, NULL);
+		span_release(q, &sp);
+		seen++;
+	}
+	assert_false(buffer_next(q, &sp));
+	BED_UNTIL(&bed, !buffer_rewinding(q));
+	span_release(q, &held);
+	buffer_rewind(q);
+	assert_int_equal(bed_take(&bed, q, 10, OUTCOME_ACCEPTED, NULL), 1);
+	bed_record(&bed, q);
+	assert_int_equal(bed_counts(&bed, 1).buffered, 0);
+	assert_int_equal(bed_counts(&bed, 1).accepted, N);
+	buffer_detach(q);
+}
+
 static void test_one_sender_at_a_time(void **state)
 {
 	(void)state;
@@ -481,6 +528,7 @@ int main(void)
 		T(test_partly_settled_survives_a_crash),
 		T(test_unrecorded_settlements_come_again),
 		T(test_rewind_hands_out_again),
+		T(test_what_is_given_back_does_not_stay_in_memory),
 		T(test_one_sender_at_a_time),
 		T(test_names_are_kept),
 		T(test_ids_and_positions_rise_over_a_restart),

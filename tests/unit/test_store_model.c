@@ -373,6 +373,7 @@ static void op_crash(bool cleanly)
 	m.under_way = 0;
 	m.crashes++;
 	bed_open(&m.bed);
+	m.bed.store->window_passed = dice(3) ? 0 : 2048;
 	for (unsigned b = 0; b < BUFFERS; b++) {
 		attach(&m.queues[b]);
 		look_after_crash(&m.queues[b]);

@@ -7,6 +7,7 @@ Commands, a line each on standard input, answered by a line on standard output:
     status N    answer N to everything (nothing is kept)        ok          answer 200 again
     delay S     answer S seconds late                          count       requests accepted so far, connections opened
     swallow N   keep the next N bodies but cut the connection instead of answering
+    refuse PATH N  answer N to that path alone (nothing is kept); `ok` ends it
     quit
 A spool record is: path length, body length (two 4-byte little-endian numbers), path, body. Kept before it is answered.
 """
@@ -23,6 +24,7 @@ class State:
         self.server = None
         self.status, self.delay, self.swallow = 200, 0.0, 0
         self.accepted = self.opened = 0
+        self.refused = {}
 
     def keep(self, path, body):
         name = path.strip("/").replace("/", "_") or "root"
@@ -77,13 +79,14 @@ class Conn(asyncio.Protocol):
         st = self.st
         if self not in st.conns:
             return
-        if st.status == 200:
+        status = st.refused.get(path, st.status)
+        if status == 200:
             st.keep(path, body)
         if st.swallow > 0:
             st.swallow -= 1
             self.transport.abort()
             return
-        reply = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % st.status
+        reply = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status
         if st.delay:
             asyncio.get_running_loop().call_later(st.delay, self.transport.write, reply)
         else:
@@ -118,7 +121,9 @@ async def main(port, spool):
         elif word[0] == "status":
             st.status = int(word[1])
         elif word[0] == "ok":
-            st.status, st.delay = 200, 0.0
+            st.status, st.delay, st.refused = 200, 0.0, {}
+        elif word[0] == "refuse":
+            st.refused[word[1]] = int(word[2])
         elif word[0] == "delay":
             st.delay = float(word[1])
         elif word[0] == "swallow":
