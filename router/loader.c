@@ -74,4 +74,17 @@ static const char *loader_env(void *arg, const char *name)
 	return getenv(name);
 }
 
-const struct loader loader_files = { .read = loader_read, .glob = loader_glob, .env = loader_env };
+/* A file of root's that its group may read is how a daemon without root's rights gets at it. What is no regular file (a pipe) is gone once read. */
+static unsigned loader_exposed(void *arg, const char *path)
+{
+	struct stat st;
+	unsigned mode;
+
+	(void)arg;
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	mode = st.st_mode & 0777;
+	return (mode & (st.st_uid == 0 ? 0007u : 0077u)) != 0 ? mode : 0;
+}
+
+const struct loader loader_files = { .read = loader_read, .glob = loader_glob, .env = loader_env, .exposed = loader_exposed };

@@ -63,6 +63,7 @@ static bool compile(struct compiler *c, const char *file, const struct catalogue
 	devices_declare(c);
 	if (whole) /* else half of the names would be missing */
 		names_check(c);
+	secrets_exposed(c);
 	if (diag_errors(c->diag) > 0) {
 		secrets_check(c);
 		return false;

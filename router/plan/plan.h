@@ -216,7 +216,9 @@ struct loader {
 	/* Paths that match a pattern, sorted, malloc'ed list of malloc'ed names, NULL-terminated. */
 	char **(*glob)(void *arg, const char *pattern);
 	const char *(*env)(void *arg, const char *name);
-	bool no_secrets;    /* `check --no-secrets`: references are taken as given without being read */
+	/* 0 when nobody but its owner may read the file, or nobody can say; else its permissions. Asked of files with secrets in them. May be NULL. */
+	unsigned (*exposed)(void *arg, const char *path);
+	bool no_secrets;    /* `check --no-secrets`: references are taken as given without being read, and who may read literal ones is not asked */
 };
 extern const struct loader loader_files;   /* the real one: files and getenv (lives in router/, not in plan/) */
 

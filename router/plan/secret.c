@@ -117,6 +117,25 @@ static void visit(struct compiler *c, const struct rule *r, const struct node *n
 	}
 }
 
+/* One problem a file: its permissions are what is wrong, and mending them mends it for every secret in it. */
+void secrets_exposed(struct compiler *c)
+{
+	if (c->loader->exposed == NULL || c->loader->no_secrets)
+		return;
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		const struct source *s = c->files[i].root != NULL ? c->files[i].root->at.source : NULL;
+		unsigned mode = s != NULL && s->literals > 0 ? c->loader->exposed(c->loader->arg, c->files[i].path) : 0;
+		struct problem *p;
+
+		if (mode == 0)
+			continue;
+		p = diag_add(c->diag, DIAG_EXPOSED, &s->literal->at, "%s: the secret stands in a file that others may read (mode %04o)", s->literal_name, mode);
+		if (s->literals > 1)
+			problem_note(p, "the first of %u secrets in this file", s->literals);
+		problem_note(p, "chmod 600 %s, or write ${env:NAME} or ${file:PATH} in its place", c->files[i].path);
+	}
+}
+
 void secrets_check(struct compiler *c)
 {
 	for (unsigned i = 0; i < c->nfiles; i++)

@@ -32,5 +32,7 @@ void check_scalar(struct check *c, const struct rule *r, const struct frame *f, 
 const char *frame_name(struct check *c, const struct frame *f);
 /* Never show this scalar's text. */
 void check_hide(const struct node *n);
+/* A secret is written out here: its source is told, for whoever looks at who may read that. */
+void check_literal(struct check *c, const struct frame *f, const struct node *n);
 
 #endif

@@ -114,6 +114,10 @@ static const struct code codes[DIAG_CODES] = {
 		"Cells with commas or line breaks stand in double quotes; a quote inside is doubled. Groups are separated by blanks; an empty cell is not given." },
 	[DIAG_CONFLICT] = { "E057", EX_CONFIG, "settings that contradict each other",
 		"Each would do alone, but not together." },
+	[DIAG_EXPOSED] = { "E058", EX_CONFIG, "secret that others can read",
+		"A secret is written out in a file that more than its owner may read. Take the rights of others away (chmod 600 FILE), or keep the secret elsewhere and "
+		"refer to it: ${env:NAME} or ${file:PATH}. A file that belongs to root may be read by its group, which is how a daemon gets at it; files with references only "
+		"may be read by anyone. `sluice check --no-secrets` leaves this check out, for copies such as a version control's." },
 	[DIAG_UNUSED] = { "W001", EX_CONFIG, "defined, but not used",
 		"Nothing refers to it, so it does nothing: a stream without a subscription, a destination without a stream, a channel that no subscription could draw from." },
 	[DIAG_INCLUDE_EMPTY] = { "W002", EX_CONFIG, "include that matches nothing",

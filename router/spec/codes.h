@@ -55,6 +55,7 @@ enum diag_code {
 	DIAG_SECRET,
 	DIAG_CSV,
 	DIAG_CONFLICT,
+	DIAG_EXPOSED,
 	/* warnings */
 	DIAG_UNUSED,
 	DIAG_INCLUDE_EMPTY,

@@ -14,6 +14,19 @@ void check_hide(const struct node *n)
 		source_hide(n->at.source, n->at.line, n->at.column, n->end_line, n->end_column);
 }
 
+void check_literal(struct check *c, const struct frame *f, const struct node *n)
+{
+	struct source *s = n->at.source;
+
+	/* What the normal form puts in place of a secret is none. */
+	if (s == NULL || n == s->literal || n->len == 0 || strcmp(n->text, "•••") == 0)
+		return;
+	if (s->literals++ == 0) {
+		s->literal = n;
+		s->literal_name = arena_strdup(s->arena, frame_name(c, f));
+	}
+}
+
 bool sounds_secret(const char *name)
 {
 	static const char *const words[] = { "auth", "key", "token", "secret", "password", "cookie", "signature" };
@@ -239,6 +252,8 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 		struct mark at = node_mark_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3));
 
 		source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
+		if (!reference_in(rest) && memchr(rest + 3, ':', (size_t)(user - rest - 3)) != NULL)
+			check_literal(c, f, n);
 	}
 	if (r->schemes == NULL || (n->text[0] == '$' && n->text[1] == '{'))
 		return; /* looked at once the reference is resolved */
@@ -280,8 +295,10 @@ static void check_string(struct check *c, const struct rule *r, const struct fra
 	struct fault fault;
 	bool reference = false;
 
-	if ((r->kind == KIND_SECRET || f->secret) && !reference_in(n->text))
+	if ((r->kind == KIND_SECRET || f->secret) && !reference_in(n->text)) {
 		check_hide(n);
+		check_literal(c, f, n);
+	}
 	if (takes_references(r->kind)) {
 		reference = reference_in(n->text);
 		if (reference_check(n->text, &fault) < 0)

@@ -52,7 +52,7 @@ struct schema_types {
 };
 
 /* Check a tree; all problems are told. `what` names the tree in messages ("options of transform \"x\""); NULL: the top level. types may be
- * NULL. Literal secrets are hidden in their source, whose arena is `a`. True when nothing was wrong. */
+ * NULL. Literal secrets are hidden in their source, whose arena is `a`, and the first is kept there. True when nothing was wrong. */
 struct arena;
 bool schema_check(struct arena *a, const struct rule *r, const struct node *n, const char *what, const struct schema_types *types, struct diag *d);
 

@@ -13,6 +13,8 @@ struct arena;
 /* A run of text that must never be shown (a literal secret): from line:column up to, not including, end_line:end_column. */
 struct hidden { unsigned line, column, end_line, end_column; struct hidden *next; };
 
+struct node;
+
 struct source {
 	const char *name;      /* as the user wrote or would write it: relative to where the program was started */
 	const char *text;      /* followed by a NUL that len does not count */
@@ -20,6 +22,9 @@ struct source {
 	unsigned order;        /* files are reported in the order they were read */
 	struct arena *arena;
 	struct hidden *hidden;
+	const struct node *literal; /* the first secret that is written out, or NULL; kept by schema_check() */
+	const char *literal_name;  /* "auth.bearer" of channel "in" */
+	unsigned literals;
 	struct source *twin;   /* the copy of the list of problems number twin_serial */
 	unsigned long twin_serial;
 	unsigned seen_line;    /* where source_line() was last, so that problems told in order cost one pass */

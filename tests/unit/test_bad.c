@@ -5,7 +5,9 @@
 #include "base/buf.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <glob.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *slurp(const char *path, size_t *len)
@@ -24,10 +26,28 @@ static char *slurp(const char *path, size_t *len)
 	return buf_take(&b);
 }
 
+/* A version control keeps no permissions: a file says in its first line which it is to be seen with (`# mode 0640`), else nobody else reads it. */
+static unsigned told_mode(void *arg, const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	unsigned mode = 0;
+
+	(void)arg;
+	assert_non_null(f);
+	if (fscanf(f, "# mode %o", &mode) != 1)
+		mode = 0;
+	fclose(f);
+	return mode;
+}
+
 static void told(const char *path, struct buf *out)
 {
+	struct loader loader = loader_files;
 	struct diag *diag = diag_new();
-	const struct plan *plan = plan_compile(path, &loader_files, NULL, NULL, diag);
+	const struct plan *plan;
+
+	loader.exposed = told_mode;
+	plan = plan_compile(path, &loader, NULL, NULL, diag);
 
 	if ((plan == NULL) != (diag_errors(diag) > 0))
 		fail_msg("%s: %u errors, but %s plan", path, diag_errors(diag), plan ? "a" : "no");
@@ -94,10 +114,65 @@ static void test_each_file_is_told_as_recorded(void **state)
 	assert_int_equal(missing, 0);
 }
 
+static enum diag_code spoken(const char *path, bool no_secrets)
+{
+	struct loader loader = loader_files;
+	struct diag *diag = diag_new();
+	struct plan *plan;
+	enum diag_code code = DIAG_CODES;
+	struct buf out = BUF_INIT;
+
+	loader.no_secrets = no_secrets;
+	plan = plan_compile(path, &loader, NULL, NULL, diag);
+	diag_print(diag, &out, false);
+	if (plan == NULL && strstr(out.p, "error[E058]") != NULL && strstr(out.p, "chmod 600") != NULL)
+		code = DIAG_EXPOSED;
+	else if (plan == NULL)
+		fail_msg("%s", out.p);
+	plan_unref(plan);
+	buf_fini(&out);
+	diag_free(diag);
+	return code;
+}
+
+static void test_who_may_read_a_file_is_asked_of_its_literal_secrets_only(void **state)
+{
+	(void)state;
+	static const char *const urls[] = { "https://ops:hunter2@lake.example.com/", "https://lake.example.com/${env:HOME}" };
+	char path[] = "/tmp/sluice-secret.XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	for (int reference = 0; reference < 2; reference++) {
+		enum diag_code open = reference ? DIAG_CODES : DIAG_EXPOSED;
+
+		assert_return_code(ftruncate(fd, 0), errno);
+		assert_return_code(lseek(fd, 0, SEEK_SET), errno);
+		dprintf(fd, "sluice: 1\ndestinations: {out: {type: http, url: \"%s\"}}\n", urls[reference]);
+		assert_return_code(fchmod(fd, 0600), errno);
+		assert_int_equal(spoken(path, false), DIAG_CODES);
+		assert_return_code(fchmod(fd, 0604), errno);
+		assert_int_equal(spoken(path, false), open);
+		assert_int_equal(spoken(path, true), DIAG_CODES);
+		/* The group may read what is root's. */
+		assert_return_code(fchmod(fd, 0640), errno);
+		assert_int_equal(spoken(path, false), geteuid() == 0 ? DIAG_CODES : open);
+		if (geteuid() == 0) {
+			assert_return_code(fchown(fd, 65534, 65534), errno);
+			assert_int_equal(spoken(path, false), open);
+			assert_return_code(fchown(fd, 0, 0), errno);
+		}
+	}
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	char dir[4096];
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_each_file_is_told_as_recorded) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_file_is_told_as_recorded), cmocka_unit_test(test_who_may_read_a_file_is_asked_of_its_literal_secrets_only),
+	};
 
 	snprintf(dir, sizeof(dir), "%s/tests/conf/bad", getenv("SLUICE_SRC") ? getenv("SLUICE_SRC") : ".");
 	if (chdir(dir) < 0) {
