@@ -18,12 +18,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "commands.h"
 #include "net/mailbox.h"
 #include "pipeline.h"
 #include "plan/plan.h"
 #include "reload.h"
 #include "spec/diag.h"
-#include "status.h"
 #include "store/store.h"
 #include "types.h"
 #include "worker.h"
@@ -344,7 +344,7 @@ int engine_run(const char *file)
 		goto out;
 	}
 	snprintf(control, sizeof control, "%s/control.sock", e.plan->settings.data);
-	e.control = control_new(e.base, control, status_command, &e);
+	e.control = control_new(e.base, control, commands_handle, &e);
 	if (!e.control) {
 		e.exit_status = EX_CANTCREAT;
 		goto out;

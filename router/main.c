@@ -20,6 +20,9 @@ static const struct command {
 	{ "sink", "[--listen ADDRESS]", "a destination to try things on", cli_sink },
 	{ "status", "FILE", "look at a running instance", cli_status },
 	{ "reload", "FILE", "have it read its file again, and say what came of it", cli_reload },
+	{ "pause", "FILE STREAM", "stop sending, go on taking; until resume or the next start", cli_pause },
+	{ "resume", "FILE STREAM", "send again; a blocked stream is tried at once", cli_resume },
+	{ "purge", "FILE STREAM", "give up what waits in a stream's buffer", cli_purge },
 };
 
 static void usage(FILE *out)

@@ -5,25 +5,23 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "admin/control.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/stats.h"
+#include "commands.h"
 #include "engine.h"
-#include "message/message.h"
 #include "net/mailbox.h"
 #include "plan/plan.h"
-#include "reload.h"
 #include "store/store.h"
 #include "unrouted.h"
 #include "worker.h"
 
-struct said { char *name; struct delivery_status status; };
+struct said { char *name; bool held; struct delivery_status status; };
 
 struct asking {
 	struct engine *engine;
-	struct control_request *request;
+	struct command *command;
 	unsigned next;              /* worker that is asked now */
 	struct said *said; unsigned n, cap;
 };
@@ -48,17 +46,6 @@ static void seconds(struct buf *b, const char *key, int64_t us)
 	time_us_write(b, us);
 }
 
-static void refused(struct control_request *r, const char *why)
-{
-	struct buf b = BUF_INIT;
-
-	buf_adds(&b, "{");
-	text(&b, "error", why);
-	buf_adds(&b, "}\n");
-	control_answer(r, b.p, b.len);
-	buf_fini(&b);
-}
-
 /* ---- status ------------------------------------------------------------------------------------------------------------ */
 
 static const char *const state_names[] = {
@@ -66,8 +53,9 @@ static const char *const state_names[] = {
 	[DELIVERY_BLOCKED] = "blocked", [DELIVERY_PAUSED] = "paused", [DELIVERY_STOPPING] = "stopping",
 };
 
-static void one_stream(struct buf *b, struct engine *e, const struct stream *s, const struct delivery_status *d)
+static void one_stream(struct buf *b, struct engine *e, const struct stream *s, const struct said *said)
 {
+	const struct delivery_status *d = said ? &said->status : NULL;
 	struct buffer_counts c;
 	struct stats_stream *st = stats_stream(s->name);
 
@@ -79,6 +67,10 @@ static void one_stream(struct buf *b, struct engine *e, const struct stream *s, 
 	text(b, "destination", s->destination->name);
 	buf_adds(b, ",");
 	text(b, "state", !s->enabled ? "disabled" : !d ? "starting" : state_names[d->state]);
+	if (s->enabled && (s->paused || (said && said->held))) {
+		buf_adds(b, ",");
+		text(b, "paused_by", s->paused ? "specification" : "command");
+	}
 	number(b, "matched", c.matched);
 	number(b, "skipped", c.skipped);
 	number(b, "buffered", c.buffered);
@@ -118,11 +110,11 @@ static void streams(struct buf *b, const struct asking *a)
 
 	buf_adds(b, ",\"streams\":[");
 	for (unsigned i = 0; i < p->nstreams; i++) {
-		const struct delivery_status *d = NULL;
+		const struct said *d = NULL;
 
 		for (unsigned k = 0; k < a->n; k++)
 			if (strcmp(a->said[k].name, p->streams[i].name) == 0)
-				d = &a->said[k].status;
+				d = &a->said[k];
 		if (i)
 			buf_adds(b, ",");
 		one_stream(b, a->engine, &p->streams[i], d);
@@ -222,7 +214,7 @@ static void answer(struct asking *a)
 	buf_adds(&b, "],\"unrouted\":[");
 	unrouted_write(&b);
 	buf_adds(&b, "]}\n");
-	control_answer(a->request, b.p, b.len);
+	command_answer(a->command, b.p, b.len);
 	buf_fini(&b);
 	for (unsigned i = 0; i < a->n; i++)
 		free(a->said[i].name);
@@ -249,6 +241,7 @@ static void asking_worker(void *arg)
 			a->said = xrealloc(a->said, a->cap * sizeof *a->said);
 		}
 		a->said[a->n].name = xstrdup(l->name);
+		a->said[a->n].held = l->paused;
 		delivery_status(l->delivery, &a->said[a->n].status);
 		a->n++;
 	}
@@ -267,35 +260,11 @@ static void asking_next(void *arg)
 		answer(a);
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------------------------- */
-
-void status_command(void *engine, const char *line, size_t n, struct control_request *r)
+void status_command(struct command *c)
 {
-	struct engine *e = engine;
-	struct index ix;
-	struct message m;
-	const char *stop, *command = "";
-	struct buf scratch = BUF_INIT;
-	const struct slice *s = NULL;
-	size_t len = 0;
+	struct asking *a = xcalloc(1, sizeof *a);
 
-	index_init(&ix);
-	if (message_index(&ix, line, line + n, &m, &stop) == JSON_OK)
-		s = message_find(&m, "command", 7);
-	if (!s || slice_view(&m, s, &scratch, &command, &len) < 0) {
-		refused(r, "a request is one line of JSON with \"command\"");
-	} else if (len == 6 && memcmp(command, "status", 6) == 0) {
-		struct asking *a = xcalloc(1, sizeof *a);
-
-		a->engine = e;
-		a->request = r;
-		asking_next(a);
-	} else if (len == 6 && memcmp(command, "reload", 6) == 0) {
-		reload_begin(e);
-		control_answer(r, "{\"asked\":true}\n", 15);
-	} else {
-		refused(r, "no such command");
-	}
-	buf_fini(&scratch);
-	index_fini(&ix);
+	a->engine = c->engine;
+	a->command = c;
+	asking_next(a);
 }

@@ -1,13 +1,10 @@
-/* status.h - what a running instance says of itself, and the commands of its control socket. */
+/* status.h - what a running instance says of itself. */
 #ifndef SLUICE_STATUS_H
 #define SLUICE_STATUS_H
 
-#include <stddef.h>
+struct command;
 
-struct control_request;
-struct engine;
-
-/* Handler of control.h: {"command":"status"} and {"command":"reload"}. */
-void status_command(void *engine, const char *line, size_t n, struct control_request *r);
+/* {"command":"status"}: answers with one object, told in sluice(8). */
+void status_command(struct command *c);
 
 #endif

@@ -119,7 +119,7 @@ static void live_start(struct live *l, const struct plan *plan, const struct str
 {
 	l->buffer = s->buffer;
 	l->delivery = delivery_new(&l->worker->env, plan, s);
-	if (s->paused)
+	if (s->paused || l->paused)
 		delivery_pause(l->delivery, true);
 }
 
@@ -180,8 +180,14 @@ static void live_settle(struct worker *w, const struct plan *plan, const struct 
 		live_again(l, plan, s);
 	} else {
 		delivery_update(l->delivery, plan, s);
-		delivery_pause(l->delivery, s->paused);
+		delivery_pause(l->delivery, s->paused || l->paused);
 	}
+}
+
+void live_pause(struct live *l, bool paused)
+{
+	l->paused = paused;
+	delivery_pause(l->delivery, paused);
 }
 
 /* On the main loop. */

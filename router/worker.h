@@ -33,6 +33,7 @@ struct live {
 	struct delivery *delivery;     /* NULL while the next one waits for the last one's end */
 	uint32_t buffer;
 	bool stopping;
+	bool paused;                   /* by command: over reloads, until it is resumed */
 	const struct stream *again;    /* of again_plan: to be started when the one that is stopping has ended */
 	const struct plan *again_plan;
 	struct worker *worker;
@@ -79,6 +80,8 @@ void worker_fini(struct worker *w);
 
 /* On the worker: put this plan in force. `owners[i]` is the worker of plan->streams[i]. Takes over the reference to plan and the scripts. */
 void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts *scripts, const unsigned *owners);
+/* On the worker: by an operator's command, whatever the specification says. */
+void live_pause(struct live *l, bool paused);
 /* On the worker: no new batches; `done` on this loop when no answer is awaited any more. */
 void worker_stop_streams(struct worker *w, void (*done)(void *arg), void *arg);
 

@@ -21,6 +21,8 @@
 
 #define REQUEST_MAX 65536
 
+static const struct timeval patience = { 10, 0 };
+
 struct control {
 	struct event_base *base;
 	struct evconnlistener *listener;
@@ -88,6 +90,8 @@ static void client_read(struct bufferevent *bev, void *arg)
 		return;
 	}
 	r->asked = true;
+	/* From here on it is we who take our time: a commit may be waiting for its disk. */
+	bufferevent_set_timeouts(bev, NULL, &patience);
 	line = xrealloc(line, n + MESSAGE_PAD);
 	memset(line + n, 0, MESSAGE_PAD);
 	r->control->handle(r->control->arg, line, n, r);
@@ -96,7 +100,6 @@ static void client_read(struct bufferevent *bev, void *arg)
 
 static void client_new(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *a, int len, void *arg)
 {
-	static const struct timeval patience = { 10, 0 };
 	struct control *c = arg;
 	struct control_request *r = xcalloc(1, sizeof *r);
 

@@ -2,7 +2,8 @@
  *
  * A unix stream socket DATA/control.sock, mode 0600: whoever may open the store may command it. A client writes one flat JSON object on one
  * line ({"command":"status"}) and reads the answer, JSON too, until the end of the connection. Requests of more than 64 KiB are refused,
- * clients that stay silent for 10 s are let go. */
+ * clients that say nothing for 10 s, or take nothing of an answer for as long, are let go. Answers are pages, not streams: what is long is asked
+ * for piece by piece (commands.h), so nothing is held here for a client that is slow or gone. */
 #ifndef SLUICE_ADMIN_CONTROL_H
 #define SLUICE_ADMIN_CONTROL_H
 

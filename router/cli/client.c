@@ -92,3 +92,25 @@ int client_ask(const char *data, const char *request, struct buf *out)
 	out->p[out->len] = '\0';
 	return 0;
 }
+
+int client_command(const char *data, const char *request, struct buf *out)
+{
+	int status = client_ask(data, request, out);
+	struct lines l;
+
+	if (status != 0)
+		return status;
+	if (out->p[out->len - 1] != '\n') {
+		fputs("sluice: the answer is cut\n", stderr);
+		return EX_PROTOCOL;
+	}
+	lines_open(&l, out);
+	while (status == 0 && lines_next(&l))
+		if (lines_has(&l, "error")) {
+			fprintf(stderr, "sluice: %s\n", lines_text(&l, "error", NULL));
+			status = (int)lines_number(&l, "status");
+			status = status ? status : EX_SOFTWARE;
+		}
+	lines_close(&l);
+	return status;
+}

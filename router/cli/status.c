@@ -35,37 +35,6 @@ static double number(const struct node *map, const char *key)
 	return strtod(text(map, key), NULL);
 }
 
-/* "12 s", "3 h": as people say it. */
-static const char *age(double s, char *out, size_t n)
-{
-	if (s < 0.0005)
-		snprintf(out, n, "-");
-	else if (s < 1)
-		snprintf(out, n, "%.0f ms", s * 1000);
-	else if (s < 120)
-		snprintf(out, n, "%.0f s", s);
-	else if (s < 7200)
-		snprintf(out, n, "%.0f min", s / 60);
-	else if (s < 172800)
-		snprintf(out, n, "%.0f h", s / 3600);
-	else
-		snprintf(out, n, "%.0f d", s / 86400);
-	return out;
-}
-
-static const char *size(double b, char *out, size_t n)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	unsigned u = 0;
-
-	while (b >= 1024 && u < 4) {
-		b /= 1024;
-		u++;
-	}
-	snprintf(out, n, u ? "%.1f %s" : "%.0f %s", b, units[u]);
-	return out;
-}
-
 static void print_channels(const struct node *list)
 {
 	printf("\n%-20s %-8s %12s %12s %10s %10s\n", "CHANNEL", "TYPE", "RECEIVED", "TAKEN", "REFUSED", "UNROUTED");
@@ -87,10 +56,13 @@ static void print_streams(const struct node *list)
 		const struct node *s = list->items[i];
 
 		printf("%-20s %-10s %12s %10s %9s %12s %8s %8s  %s\n", text(s, "name"), text(s, "state"), text(s, "matched"),
-			text(s, "buffered"), age(number(s, "oldest_age"), a, sizeof a), text(s, "accepted"), text(s, "dead"),
+			text(s, "buffered"), say_age(number(s, "oldest_age"), a, sizeof a), text(s, "accepted"), text(s, "dead"),
 			text(s, "skipped"), text(s, "destination"));
+		if (*text(s, "paused_by"))
+			printf("%-20s   paused by %s\n", "", strcmp(text(s, "paused_by"), "command") == 0 ? "command: `sluice resume`, or the next start, ends it" :
+				"the specification");
 		if (*text(s, "reason"))
-			printf("%-20s   %s (%s waiting)\n", "", text(s, "reason"), size(number(s, "bytes"), b, sizeof b));
+			printf("%-20s   %s (%s waiting)\n", "", text(s, "reason"), say_size(number(s, "bytes"), b, sizeof b));
 	}
 }
 
@@ -104,8 +76,8 @@ static void print_retired(const struct node *list)
 	for (unsigned i = 0; i < list->n; i++) {
 		const struct node *r = list->items[i];
 
-		printf("%-40s %10s %10s %9s\n", text(r, "name"), text(r, "buffered"), size(number(r, "bytes"), a, sizeof a),
-			age(number(r, "oldest_age"), b, sizeof b));
+		printf("%-40s %10s %10s %9s\n", text(r, "name"), text(r, "buffered"), say_size(number(r, "bytes"), a, sizeof a),
+			say_age(number(r, "oldest_age"), b, sizeof b));
 	}
 }
 
@@ -115,11 +87,11 @@ static void print_status(const struct node *s)
 	char a[32], b[32];
 
 	printf("%s  pid %s  up %s  generation %s\n", text(s, "file"), text(s, "pid"),
-		age(number(s, "now") - number(s, "started"), a, sizeof a), text(s, "generation"));
+		say_age(number(s, "now") - number(s, "started"), a, sizeof a), text(s, "generation"));
 	if (strcmp(text(reload, "ok"), "false") == 0)
 		printf("the last reload FAILED, generation %s goes on: %s\n", text(s, "generation"), text(reload, "text"));
-	printf("store: intake %s, %s on disk, commit %s\n", text(store, "intake"), size(number(store, "disk_bytes"), a, sizeof a),
-		age(number(store, "commit_latency"), b, sizeof b));
+	printf("store: intake %s, %s on disk, commit %s\n", text(store, "intake"), say_size(number(store, "disk_bytes"), a, sizeof a),
+		say_age(number(store, "commit_latency"), b, sizeof b));
 	if (*text(store, "why"))
 		printf("INTAKE IS STOPPED: %s\n", text(store, "why"));
 	print_channels(node_get(s, "channels"));

@@ -59,6 +59,8 @@ void delivery_free(struct delivery *d);
 
 void delivery_pause(struct delivery *d, bool paused);
 void delivery_resume(struct delivery *d);     /* end a hold now */
+/* Settle as purged what waits now; what is under way is awaited first, and nothing is sent until all of it is gone. */
+void delivery_purge(struct delivery *d);
 
 enum delivery_state { DELIVERY_IDLE, DELIVERY_SENDING, DELIVERY_RETRYING, DELIVERY_BLOCKED, DELIVERY_PAUSED, DELIVERY_STOPPING };
 struct delivery_status {
@@ -67,7 +69,8 @@ struct delivery_status {
 	int64_t since_us;            /* real clock, when this state began */
 	int64_t next_try_us;         /* real clock, 0: now */
 	unsigned in_flight, held_addresses;
-	uint64_t batches, accepted, retried, rejected;
+	uint64_t batches, accepted, retried, rejected, purged;
+	bool purging;
 	int64_t ack_us_last, ack_us_max;
 	unsigned attempts;           /* of the batch that is being retried */
 };

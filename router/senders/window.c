@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#define PURGE_SPANS 256u             /* in one turn, so that the loop is not held */
 #define PASS_WAIT_US INT64_C(1000000)
 #define PASS_WAIT_MAX_US (64 * PASS_WAIT_US)
 
@@ -281,6 +282,46 @@ void window_drop_excess(struct delivery *d)
 	if (number) {
 		d->dropped_number = number;
 		buffer_hurry(d->buffer);
+	}
+}
+
+static void purge_slots(struct delivery *d)
+{
+	for (struct slot *sl = d->first, *next; sl && sl->span.position <= d->purge_to; sl = next) {
+		next = sl->next;
+		uint64_t bits[WORDS] = { 0 };
+		size_t bytes = 0;
+		for (unsigned i = 0; i < sl->span.n; i++) {
+			if (!bit_is(sl->open, i) || bit_is(sl->flying, i))
+				continue;
+			bit_set(bits, i);
+			bytes += entry_len(sl, i);
+		}
+		if (!bytes)
+			continue;
+		d->status.purged += count_bits(bits);
+		settle_bits(d, sl, bits, bytes, OUTCOME_PURGED, NULL);
+		d->epoch++;
+	}
+	trim_queues(d);
+}
+
+void window_purge(struct delivery *d)
+{
+	if (!d->purge_to)
+		return;
+	unsigned spans = 0;
+	do
+		purge_slots(d);
+	while (spans++ < PURGE_SPANS && (!d->last || d->last->span.position <= d->purge_to) && window_take(d));
+	if (!buffer_owes(d->buffer, d->purge_to)) {
+		d->purge_to = 0;
+		log_info(d->object, "purged", "messages=%llu", (unsigned long long)(d->status.purged - d->purged_before));
+		d->purged_before = d->status.purged;
+	} else if (spans >= PURGE_SPANS) {
+		delivery_kick(d);
+	} else if (!d->under_way && d->behind) {
+		d->want_pass = true;
 	}
 }
 

@@ -451,6 +451,16 @@ uint64_t buffer_excess(const struct buffer *b)
 	return excess;
 }
 
+bool buffer_owes(const struct buffer *b, uint64_t position)
+{
+	store_lock(b->store);
+	bool owes = (!b->fed && b->read_next <= position && b->newest >= b->read_next) || (b->let_go && b->let_go <= position);
+	for (const struct ref *r = b->first; r && !owes && r->block->position <= position; r = r->next)
+		owes = has_more(r);
+	store_unlock(b->store);
+	return owes;
+}
+
 /* ---- counts */
 
 static void count(const struct buffer *b, struct buffer_counts *out)

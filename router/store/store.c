@@ -95,6 +95,14 @@ struct last_row store_clock_row(struct store *s, uint64_t position)
 	return l;
 }
 
+uint64_t store_position(struct store *s)
+{
+	store_lock(s);
+	uint64_t position = s->published;
+	store_unlock(s);
+	return position;
+}
+
 /* ---- opening and closing */
 
 static void free_all(struct store *s)

@@ -78,6 +78,9 @@ uint64_t store_ids(struct store *s, unsigned n);
  * the gap. `span.arrived` is in it, so (store_elapsed() - arrived) is a message's age for ttl. */
 int64_t store_elapsed(struct store *s);
 
+/* Position of the last commit that senders know of: what comes later has a higher one. */
+uint64_t store_position(struct store *s);
+
 /* ---- ports ---------------------------------------------------------------------------------------------------------- */
 
 struct port *port_new(struct store *s);
@@ -221,6 +224,9 @@ uint64_t buffer_recorded(const struct buffer *b);
 void buffer_hurry(struct buffer *b);
 /* Bytes that should be settled OUTCOME_DROPPED, oldest first, to bring the buffer under its max (`drop-oldest`); 0 mostly. */
 uint64_t buffer_excess(const struct buffer *b);
+
+/* Is anything up to this position not settled yet (recorded or not)? */
+bool buffer_owes(const struct buffer *b, uint64_t position);
 
 struct buffer_counts {
 	/* entries: a message counts as one, or as its rows where a transform made a list of it */

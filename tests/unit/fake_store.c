@@ -240,6 +240,21 @@ void buffer_hurry(struct buffer *b)
 		fake_record(s);
 }
 
+bool buffer_owes(const struct buffer *b, uint64_t position)
+{
+	struct store *s = of(b);
+	for (unsigned k = 0; k < s->nchunks; k++)
+		for (unsigned i = 0; i < s->chunks[k]->n; i++)
+			if (s->chunks[k]->position <= position && !s->chunks[k]->entries[i].settled)
+				return true;
+	return false;
+}
+
+uint64_t store_position(struct store *s)
+{
+	return s->nchunks ? s->chunks[s->nchunks - 1]->position : 0;
+}
+
 uint64_t buffer_excess(const struct buffer *b)
 {
 	struct store *s = of(b);

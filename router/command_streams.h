@@ -1,0 +1,15 @@
+/* command_streams.h - pause, resume, purge: an operator's hand on one stream ("stream" of the request). */
+#ifndef SLUICE_COMMAND_STREAMS_H
+#define SLUICE_COMMAND_STREAMS_H
+
+struct command;
+
+/* Sending stops, appending goes on; until `resume`, over reloads, not over a restart. */
+void command_pause(struct command *c);
+/* Ends that, and whatever hold the destination's answers have brought about: it is tried now. */
+void command_resume(struct command *c);
+/* What waits now is settled as purged; batches under way are awaited first. Answers at once with how many were purged since the start
+ * ("purged") and whether it is still at it ("purging"); with "look" it only tells. */
+void command_purge(struct command *c);
+
+#endif
