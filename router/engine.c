@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "commands.h"
 #include "net/mailbox.h"
+#include "notify.h"
 #include "pipeline.h"
 #include "plan/plan.h"
 #include "reload.h"
@@ -190,6 +191,7 @@ static void engine_stop(struct engine *e)
 		return;
 	}
 	e->stopping = true;
+	notify_stopping();
 	log_info("stop", "begin", NULL);
 	e->deadline = evtimer_new(e->base, on_deadline, e);
 	evtimer_add(e->deadline, &most);
@@ -214,13 +216,24 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 
 /* ---- the life ------------------------------------------------------------------------------------------------------ */
 
+static const int signal_numbers[] = { SIGHUP, SIGTERM, SIGINT };
+
+/* A signal that comes while everything is being opened waits until there is a loop to hear it. */
+static void hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < 3; i++)
+		sigaddset(&set, signal_numbers[i]);
+	pthread_sigmask(how, &set, NULL);
+}
+
 static void start_signals(struct engine *e)
 {
-	static const int signals[] = { SIGHUP, SIGTERM, SIGINT };
-
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < 3; i++) {
-		e->signals[i] = evsignal_new(e->base, signals[i], on_signal, e);
+		e->signals[i] = evsignal_new(e->base, signal_numbers[i], on_signal, e);
 		evsignal_add(e->signals[i], NULL);
 	}
 }
@@ -305,9 +318,12 @@ int engine_run(const char *file)
 	struct engine e = { .file = file, .exit_status = EX_OK };
 	struct diag *d = diag_new();
 	struct buf told = BUF_INIT;
-	struct plan *p = reload_compile(file, false, d);
+	struct plan *p;
 	bool running = false;
 	char control[4096];
+
+	hold_signals(SIG_BLOCK);
+	p = reload_compile(file, false, d);
 
 	diag_print(d, &told, diag_colour(stderr));
 	fwrite(told.p ? told.p : "", 1, told.len, stderr);
@@ -352,6 +368,8 @@ int engine_run(const char *file)
 	for (unsigned i = 0; i < e.nworkers; i++)
 		worker_start(&e.workers[i]);
 	running = true;
+	hold_signals(SIG_UNBLOCK);
+	notify_ready();
 	log_info("start", "ready", "file=%s generation=%llu channels=%u streams=%u workers=%u pid=%ld", log_quote(file),
 		(unsigned long long)e.generation, e.plan->nchannels, e.plan->nstreams, e.nworkers, (long)getpid());
 	event_base_loop(e.base, EVLOOP_NO_EXIT_ON_EMPTY);

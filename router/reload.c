@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "engine.h"
 #include "net/mailbox.h"
+#include "notify.h"
 #include "plan/plan.h"
 #include "spec/diag.h"
 #include "store/store.h"
@@ -286,6 +287,7 @@ static void reload_end(struct reload *r, bool ok)
 	}
 	reload_free(r, ok);
 	e->reload = NULL;
+	notify_ready();
 	if (e->reload_again && !e->stopping) {
 		e->reload_again = false;
 		reload_begin(e);
@@ -364,6 +366,7 @@ void reload_begin(struct engine *e)
 		return;
 	}
 	r = e->reload = reload_new(e);
+	notify_reloading();
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	failed = pthread_create(&r->thread, NULL, reload_thread, r);

@@ -24,7 +24,9 @@ struct listening {
 	char key[HTTP_KEY_MAX], object[128];
 	struct http_listener *listener;        /* NULL: prepared, fd is bound */
 	int fd;
+	struct addr addr;
 	bool wanted;                           /* by the plan that is being prepared */
+	bool shared;                           /* it makes room for another one on its port, which will replace it */
 	struct tls_server *tls, *tls_next;
 	char *files, *files_next;              /* what TLS was told: to see a change of settings */
 };
@@ -177,6 +179,7 @@ static int listening_want(struct channel_type *t, const struct channel *c, const
 		l->type = t;
 		l->id = ++t->ids;
 		l->fd = -1;
+		l->addr = *a;
 		snprintf(l->key, sizeof l->key, "%s", key);
 		snprintf(l->object, sizeof l->object, "channel/%s", c->name);
 		l->next = t->listenings;
@@ -192,14 +195,30 @@ static int listening_want(struct channel_type *t, const struct channel *c, const
 			return -1;
 		}
 	}
-	if (!l->listener && l->fd < 0) {
-		l->fd = addr_listen(a, fault, sizeof fault);
-		if (l->fd < 0) {
-			snprintf(why, whylen, "channel '%s': %s", c->name, fault);
-			return -1;
-		}
-	}
 	return 0;
+}
+
+/* All that is wanted is known. What is not, and covers this port (0.0.0.0:8080, where 127.0.0.1:8080 is wanted now), makes room. */
+static int listening_bind(struct channel_type *t, struct listening *l, char *why, size_t whylen)
+{
+	bool room = false;
+	char fault[400];
+
+	if (l->listener || l->fd >= 0)
+		return 0;
+	l->fd = addr_listen(&l->addr, fault, sizeof fault);
+	for (struct listening *o = t->listenings; l->fd < 0 && o; o = o->next) {
+		if (o->wanted || !o->listener || !addr_same_port(&o->addr, &l->addr))
+			continue;
+		addr_share(http_listener_fd(o->listener), true);
+		room = o->shared = true;
+	}
+	if (room)
+		l->fd = addr_listen_beside(&l->addr, fault, sizeof fault);
+	if (l->fd >= 0)
+		return 0;
+	snprintf(why, whylen, "channel '%s': %s", strchr(l->object, '/') + 1, fault);
+	return -1;
 }
 
 /* Can these two stand at one address? */
@@ -246,6 +265,9 @@ static int http_prepare(struct channel_type *t, const struct plan *next, char *w
 		if ((!l || !l->wanted) && listening_want(t, c, &a, key, why, whylen) < 0)
 			return -1;
 	}
+	for (struct listening *l = t->listenings; l; l = l->next)
+		if (l->wanted && listening_bind(t, l, why, whylen) < 0)
+			return -1;
 	return 0;
 }
 
@@ -264,6 +286,9 @@ static void http_abort(struct channel_type *t)
 		free(l->files_next);
 		l->files_next = NULL;
 		l->wanted = false;
+		if (l->shared)
+			addr_share(http_listener_fd(l->listener), false);
+		l->shared = false;
 		at = &l->next;
 	}
 }
@@ -295,6 +320,7 @@ static void http_commit(struct channel_type *t, const struct plan *now)
 		if (!l->listener) {
 			l->listener = http_listener_new(t->host->base, l->fd, &(struct http_listener_config){ .object = l->object,
 				.connections = &t->connections, .tls = l->tls != NULL, .on_accept = on_accept, .arg = l });
+			addr_share(l->fd, false);
 			l->fd = -1;
 			log_info(l->object, "listening", "address=%s tls=%s", log_quote(l->key), l->tls ? "on" : "off");
 		}

@@ -114,7 +114,7 @@ static unsigned method_of(struct http_text m)
 	return 0;
 }
 
-const struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status)
+struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status)
 {
 	struct http_text path = r->path;
 	unsigned method = method_of(r->method);
@@ -127,7 +127,7 @@ const struct door *doors_find(const struct doors *d, const struct http_request *
 		path = (struct http_text){ scratch->p, scratch->len };
 	}
 	for (unsigned i = 0; i < d->n; i++) {
-		const struct door *x = &d->at[i];
+		struct door *x = &d->at[i];
 
 		if (x->path_len != path.n || memcmp(x->path, path.p, path.n) != 0)
 			continue;

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "channels/http_parts.h"
 #include "message/message.h"
 #include "net/tls.h"
@@ -119,11 +121,24 @@ static void gate_refresh(struct gate *g)
 	doors_fill(&g->doors, plan, g->key);
 }
 
+/* A tracker with yesterday's token is a fleet that has gone silent: somebody must be able to read why. */
+static void tell_unauthorized(struct door *d, const char *peer)
+{
+	uint64_t n = 1;
+	char object[128];
+
+	if (!seldom(&d->unauthorized, clock_mono_us(), &n))
+		return;
+	snprintf(object, sizeof object, "channel/%s", d->channel->name);
+	log_warn(object, "unauthorized", "requests=%llu peer=%s hint=%s", (unsigned long long)n, log_quote(peer),
+		log_quote("answered 401: what the source shows is not what `auth` of the channel asks for"));
+}
+
 /* The door this request goes in by, or NULL and the answer that refuses it. */
-static const struct door *admit(struct gate *g, const struct http_request *r, const struct http_answer **refusal)
+static const struct door *admit(struct gate *g, const struct http_conn *c, const struct http_request *r, const struct http_answer **refusal)
 {
 	struct part *p = g->part;
-	const struct door *d;
+	struct door *d;
 	int status;
 
 	gate_refresh(g);
@@ -134,6 +149,7 @@ static const struct door *admit(struct gate *g, const struct http_request *r, co
 	}
 	if (door_admits(d, r, &p->scratch))
 		return d;
+	tell_unauthorized(d, http_conn_peer(c));
 	*refusal = refuse(p, 401, r->authorization.p || d->auth >= AUTH_QUERY ? "wrong or missing secret" : "no credentials",
 		d->auth == AUTH_BEARER ? JSON "WWW-Authenticate: Bearer realm=\"sluice\"\r\n" :
 		d->auth == AUTH_BASIC ? JSON "WWW-Authenticate: Basic realm=\"sluice\"\r\n" : JSON);
@@ -144,8 +160,7 @@ static const struct http_answer *on_head(struct http_conn *c, const struct http_
 {
 	const struct http_answer *refusal = NULL;
 
-	(void)c;
-	admit(arg, r, &refusal);
+	admit(arg, c, r, &refusal);
 	return refusal;
 }
 
@@ -232,7 +247,7 @@ static void on_request(struct http_conn *c, uint64_t request, const struct http_
 	struct gate *g = arg;
 	struct part *p = g->part;
 	const struct http_answer *refusal = NULL;
-	const struct door *d = admit(g, r, &refusal); /* again: a reload may have come between head and body */
+	const struct door *d = admit(g, c, r, &refusal); /* again: a reload may have come between head and body */
 	struct asked *q;
 	struct told told;
 

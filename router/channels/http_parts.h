@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "base/seldom.h"
 #include "channels/channel.h"
 #include "net/addr.h"
 #include "net/http_server.h"
@@ -29,6 +30,7 @@ struct door {
 	int status;
 	const char *body;
 	char *type;                  /* "Content-Type: …\r\n" */
+	struct seldom unauthorized;  /* told */
 };
 struct doors { struct door *at; unsigned n; };
 
@@ -40,7 +42,7 @@ int http_channel_key(const struct channel *c, struct addr *a, char key[HTTP_KEY_
 void doors_fill(struct doors *d, const struct plan *p, const char *key);
 void doors_fini(struct doors *d);
 /* The channel a request is for, or NULL and the status that says why not (404, 405). */
-const struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status);
+struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status);
 bool door_admits(const struct door *d, const struct http_request *r, struct buf *scratch);
 unsigned http_channel_methods(const struct channel *c);
 

@@ -107,7 +107,20 @@ char *addr_format(const struct sockaddr *sa, char out[ADDR_TEXT_MAX])
 	return out;
 }
 
-static int open_bound(const struct addr *a)
+void addr_share(int fd, bool share)
+{
+	int on = share;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+}
+
+bool addr_same_port(const struct addr *a, const struct addr *b)
+{
+	/* The port stands at the same place in both families. */
+	return a->udp == b->udp && ((const struct sockaddr_in *)&a->sa)->sin_port == ((const struct sockaddr_in *)&b->sa)->sin_port;
+}
+
+static int open_bound(const struct addr *a, bool beside)
 {
 	int one = 1, zero = 0, saved;
 	int fd = socket(a->sa.ss_family, (a->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -116,6 +129,8 @@ static int open_bound(const struct addr *a)
 		return -1;
 	if (!a->udp)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (beside)
+		addr_share(fd, true);
 	if (a->sa.ss_family == AF_INET6) /* [::]:p is IPv6 alone, so that 0.0.0.0:p may stand beside it; :p is both */
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, a->any ? &zero : &one, sizeof one);
 	if (bind(fd, (const struct sockaddr *)&a->sa, a->len) == 0 && (a->udp || listen(fd, 1024) == 0))
@@ -126,10 +141,10 @@ static int open_bound(const struct addr *a)
 	return -1;
 }
 
-int addr_listen(const struct addr *a, char *why, size_t whylen)
+static int open_listening(const struct addr *a, bool beside, char *why, size_t whylen)
 {
 	char text[ADDR_TEXT_MAX];
-	int fd = open_bound(a);
+	int fd = open_bound(a, beside);
 
 	if (fd < 0 && a->any && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) { /* a machine without IPv6 */
 		struct addr v4 = { .udp = a->udp, .len = sizeof(struct sockaddr_in) };
@@ -137,11 +152,21 @@ int addr_listen(const struct addr *a, char *why, size_t whylen)
 
 		sin->sin_family = AF_INET;
 		sin->sin_port = ((const struct sockaddr_in6 *)&a->sa)->sin6_port;
-		fd = open_bound(&v4);
+		fd = open_bound(&v4, beside);
 	}
 	if (fd < 0)
 		snprintf(why, whylen, "cannot listen on %s: %s", addr_format((const struct sockaddr *)&a->sa, text),
 			errno == EADDRINUSE ? "another program (or channel) listens there" :
 			errno == EACCES ? "ports below 1024 need the capability CAP_NET_BIND_SERVICE" : strerror(errno));
 	return fd;
+}
+
+int addr_listen(const struct addr *a, char *why, size_t whylen)
+{
+	return open_listening(a, false, why, whylen);
+}
+
+int addr_listen_beside(const struct addr *a, char *why, size_t whylen)
+{
+	return open_listening(a, true, why, whylen);
 }

@@ -25,5 +25,11 @@ char *addr_format(const struct sockaddr *sa, char out[ADDR_TEXT_MAX]);
 
 /* A listening, non-blocking socket (stream or datagram, bound). -1 and why ("address in use", …). */
 int addr_listen(const struct addr *a, char *why, size_t whylen);
+/* The same where a socket of this process that covers the address is about to be closed (0.0.0.0:8080, moving to 127.0.0.1:8080): both
+ * may stand beside each other for a moment, once addr_share(that socket, true) was called. */
+int addr_listen_beside(const struct addr *a, char *why, size_t whylen);
+void addr_share(int fd, bool share);
+/* Do these two claim the same port? */
+bool addr_same_port(const struct addr *a, const struct addr *b);
 
 #endif

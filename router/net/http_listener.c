@@ -111,6 +111,8 @@ void http_listener_resume(struct http_listener *l)
 	event_add(l->readable, NULL);
 }
 
+int http_listener_fd(const struct http_listener *l) { return l->fd; }
+
 uint64_t http_listener_refused(const struct http_listener *l) { return l->refused; }
 
 unsigned http_listener_port(const struct http_listener *l)

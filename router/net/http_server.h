@@ -133,6 +133,7 @@ void http_listener_free(struct http_listener *l); /* stops accepting, closes the
 void http_listener_pause(struct http_listener *l);
 void http_listener_resume(struct http_listener *l);
 uint64_t http_listener_refused(const struct http_listener *l); /* connections beyond the quota */
+int http_listener_fd(const struct http_listener *l);           /* the listener's */
 unsigned http_listener_port(const struct http_listener *l);    /* the port in use, when 0 was asked for */
 
 #endif
