@@ -125,12 +125,12 @@ static void gate_refresh(struct gate *g)
 static void tell_unauthorized(struct door *d, const char *peer)
 {
 	uint64_t n = 1;
-	char object[128];
+	char channel[128];
 
 	if (!seldom(&d->unauthorized, clock_mono_us(), &n))
 		return;
-	snprintf(object, sizeof object, "channel/%s", d->channel->name);
-	log_warn(object, "unauthorized", "requests=%llu peer=%s hint=%s", (unsigned long long)n, log_quote(peer),
+	snprintf(channel, sizeof channel, "channel/%s", d->channel->name);
+	log_warn(channel, "unauthorized", "requests=%llu peer=%s hint=%s", (unsigned long long)n, log_quote(peer),
 		log_quote("answered 401: what the source shows is not what `auth` of the channel asks for"));
 }
 

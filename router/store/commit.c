@@ -18,6 +18,7 @@
 #define UNDECIDED_US 3000000     /* so long a source waits to hear whether the failed commit is on disk after all */
 #define FAILURES_AT_END 3        /* so often a closing store tries to record what was settled */
 #define IDLE_US 60000000         /* dead letters are looked at though nothing happens */
+#define STOPPED_US 1000000   /* and so often while the disk is full: is there room again? */
 
 void commit_init(struct store *s)
 {
@@ -92,7 +93,7 @@ static int64_t due(const struct store *s)
 
 static void wait_for_work(struct store *s)
 {
-	int64_t idle = clock_mono_us() + IDLE_US, at;
+	int64_t idle = clock_mono_us() + (s->counts.intake_stopped ? STOPPED_US : IDLE_US), at;
 	for (int64_t now; (at = due(s)) != 0 && (now = clock_mono_us()) < (at < idle ? at : idle);) {
 		int64_t until = at < idle ? at : idle;
 		struct timespec t = { .tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000 };

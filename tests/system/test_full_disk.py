@@ -1,0 +1,122 @@
+"""The disk fills up: intake stops with a reason, delivery goes on, nothing is lost, and it goes on by itself when there is room again."""
+import os
+import random
+import subprocess
+import time
+
+import pytest
+
+from lab import Load, audit, balanced, free_port
+from lab import load as load_module
+
+SPEC = """
+sluice: 1
+settings: {{data: small/data, limits: {{disk: 10GiB}}}}
+channels: {{in: {{type: http, listen: '127.0.0.1:{port}', path: /messages}}}}
+destinations: {{far: {{type: http, url: '{url}/far'}}}}
+streams: {{s: {{to: far, retry: {{first: 100ms, max: 500ms}}}}}}
+subscriptions: [{{stream: s, channels: [in]}}]
+"""
+
+noise = random.Random(7)
+plain = load_module.message
+
+
+def noisy(ident, seq):
+    """A message that does not pack."""
+    extra = b',"noise":"%s"' % noise.randbytes(1500).hex().encode()
+    return plain(ident, seq, extra)
+
+
+@pytest.fixture(params=[64, pytest.param(200, marks=pytest.mark.long)])
+def small(request, tmp_path):
+    """A disk of its own, of so many MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}m", "tmpfs", folder], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(load, p, seconds):
+    """Sends until intake has stopped; True if it did."""
+    load.run(10 ** 9, background=True)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if load.resends > 20:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["runs on", "killed when full"])
+def test_a_full_disk_loses_nothing_and_heals_by_itself(tmp_path, small, sink, program, monkeypatch, killed):
+    monkeypatch.setattr(load_module, "message", noisy)
+    load = Load(free_port(), 40, connections=4, batches=(1, 10), patience=120)
+    sink.tell("down")
+    p = program(SPEC.format(port=load.port, url=sink.url))
+    p.data = str(small / "data")
+    assert fill(load, p, 60), "intake never stopped"
+    assert load.acked > 100
+    if killed:
+        p.kill()
+        p.start()
+        time.sleep(1)
+    store = p.status()["store"]
+    print(f"stopped after {load.acked} messages: {store}")
+    assert "intake-stopped" in p.log()
+    sink.tell("up")
+    # Delivery goes on although the disk is full; what it frees lets the sources in again.
+    taken = load.acked
+    end = time.monotonic() + 60
+    while time.monotonic() < end and load.acked < taken + 200:
+        time.sleep(0.05)
+    assert load.acked >= taken + 200, f"intake did not begin again\n{p.log()[-3000:]}"
+    load.stop.set()
+    load.join()
+    p.drained(wait=120)
+    repeats = audit(sink, "/far", load.sent, exact=False)
+    print(f"{load.acked} messages, {repeats} repeats, {load.unsure} unsure")
+    assert repeats <= (500 if killed else 0) + load.unsure
+    assert balanced(p.stream("s"))
+    assert p.stop() == 0
+    assert os.path.exists(small / "data" / "db")
+
+
+def test_a_disk_that_another_program_fills_to_the_last_byte_costs_nothing_but_time(tmp_path, small, sink, program):
+    load = Load(free_port(), 40, connections=4, patience=120)
+    p = program(SPEC.format(port=load.port, url=sink.url))
+    p.data = str(small / "data")
+    load.run(10 ** 9, background=True)
+    for _ in range(3):
+        time.sleep(0.5)
+        before = load.acked
+        try:
+            with open(small / "foreign", "wb") as f:
+                while True:
+                    f.write(bytes(1 << 16))
+                    f.flush()
+        except OSError:
+            pass   # no space left, which is what was wanted
+        end = time.monotonic() + 60
+        while time.monotonic() < end and p.status()["store"]["intake"] == "open":
+            time.sleep(0.05)
+        time.sleep(1)
+        os.unlink(small / "foreign")
+        end = time.monotonic() + 60
+        while time.monotonic() < end and load.acked < before + 2000:
+            time.sleep(0.05)
+        assert load.acked >= before + 2000, f"intake did not begin again\n{p.log()[-3000:]}"
+    load.stop.set()
+    load.join()
+    p.drained(wait=120)
+    repeats = audit(sink, "/far", load.sent, exact=False)
+    end = time.monotonic() + 10
+    while time.monotonic() < end and p.status()["store"]["intake"] != "open":
+        time.sleep(0.05)
+    store = p.status()["store"]
+    assert store["intake"] == "open", "nobody sends, and still there is room again"
+    print(f"{load.acked} messages, {repeats} repeats, {load.unsure} unsure, {load.resends} sent again; {store}")
+    assert repeats <= load.unsure + 1500   # what was delivered and could not be recorded before the database was opened anew
+    assert balanced(p.stream("s")) and store["records_lost"] == 0
