@@ -139,3 +139,9 @@ enum tls_io tls_write(SSL *s, const void *p, size_t n, size_t *done)
 	ERR_clear_error();
 	return io_result(s, SSL_write_ex(s, p, n, done));
 }
+
+enum tls_io tls_handshake(SSL *s)
+{
+	ERR_clear_error();
+	return io_result(s, SSL_do_handshake(s));
+}
