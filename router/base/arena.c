@@ -107,13 +107,16 @@ char *arena_strdup(struct arena *a, const char *s)
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
+	char few[128]; /* most texts fit, and are written once */
 	va_list ap, again;
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, ap);
+	int n = vsnprintf(few, sizeof(few), fmt, ap);
 	va_end(ap);
 	char *s = arena_alloc(a, n < 0 ? 1 : (size_t)n + 1);
-	if (n >= 0)
+	if (n >= 0 && (size_t)n < sizeof(few))
+		memcpy(s, few, (size_t)n + 1);
+	else if (n >= 0)
 		vsnprintf(s, (size_t)n + 1, fmt, again);
 	va_end(again);
 	return s;

@@ -1,6 +1,7 @@
-/* Any bytes: read as YAML; what was read has sane places, and all problems can be printed both ways. */
+/* Any bytes: read as YAML; what was read has sane places, the quick way says what libyaml says, and all problems can be printed both ways. */
 #include "spec/diag.h"
 #include "spec/tree.h"
+#include "../unit/trees_alike.h"
 #include "base/arena.h"
 #include "base/buf.h"
 
@@ -19,6 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if ((root == NULL) != (diag_errors(diag) > 0))
 		abort();
 	if (root != NULL && root->at.line == 0)
+		abort();
+	if (root != NULL && read_twice((const char *)bytes, size) < 0)
 		abort();
 	diag_print(diag, &out, true);
 	diag_json(diag, &out);
