@@ -2,6 +2,8 @@
  * its destination is looked up by name in the plan that the worker's Lua state belongs to; an adapter that is no longer there has no
  * opinion, and the transport's own table decides.
  *
+ * The same plan says what a subscription gives for a device: an entry in a buffer does not carry it.
+ *
  * An adapter that fails over an answer must not make a message count as delivered: what the transport alone would call done is then tried
  * again, with the error as the reason that status shows. Every other verdict keeps the message anyway. */
 #include "opinion.h"
@@ -22,6 +24,9 @@
 struct opinions {
 	struct worker *worker;
 	struct script_judgement judged;
+	struct script_request request;
+	struct script_credentials credentials;
+	const struct stream *stream;    /* whose batch is looked at */
 	struct script_item *items;
 	char (*ids)[ID_MAX];
 	struct entry_verdict *each;
@@ -35,6 +40,8 @@ struct opinions *opinions_new(struct worker *w)
 
 	o->worker = w;
 	script_judgement_init(&o->judged);
+	script_request_init(&o->request);
+	script_credentials_init(&o->credentials);
 	return o;
 }
 
@@ -43,10 +50,28 @@ void opinions_free(struct opinions *o)
 	if (!o)
 		return;
 	script_judgement_fini(&o->judged);
+	script_request_fini(&o->request);
+	script_credentials_fini(&o->credentials);
 	free(o->items);
 	free(o->ids);
 	free(o->each);
 	free(o);
+}
+
+/* What the subscriptions in force give this stream for a device; the same whatever channel it came in on. */
+static const char *device_data(void *arg, const char *ident, size_t len)
+{
+	struct opinions *o = arg;
+	const struct plan *p = o->worker->loop.plan;
+	struct route r;
+
+	if (p->nchannels == 0)
+		return NULL;
+	r = plan_route(p, &p->channels[0], ident, len, o->worker->routes);
+	for (unsigned i = 0; i < r.n; i++)
+		if (strcmp(r.targets[i].stream->name, o->stream->name) == 0)
+			return r.targets[i].device_data;
+	return NULL;
 }
 
 /* The batch as scripts see it; good until the next call. */
@@ -68,8 +93,9 @@ static struct script_batch batch_of(struct opinions *o, const struct stream *s, 
 		o->items[i] = (struct script_item){ .id = o->ids[i], .ident = e->ident, .ident_len = e->ident_len, .time_us = e->time_us,
 			.bytes = e->bytes, .len = e->len };
 	}
+	o->stream = s;
 	return (struct script_batch){ .stream = s->name, .now_us = clock_real_us(), .n = b->n, .items = o->items, .body = b->body ? b->body : "",
-		.body_len = b->body_len };
+		.body_len = b->body_len, .device = device_data, .device_arg = o };
 }
 
 /* The destination a batch went to, as the worker's scripts know it; NULL: its adapter has gone. */
@@ -123,7 +149,7 @@ bool opinion_verdict(void *arg, const struct stream *s, struct batch *b, const s
 	if (!d)
 		return false;
 	batch = batch_of(o, s, b);
-	const struct script_answer answer = { .status = a->status, .body = a->body, .len = a->len, .nheaders = a->nheaders,
+	const struct script_answer answer = { .status = a->status, .body = a->body, .len = a->len, .cut = a->cut, .nheaders = a->nheaders,
 		.header_names = a->header_names, .header_values = a->header_values };
 
 	if (scripts_verdict(o->worker->scripts, d, &batch, &answer, &o->judged, why, sizeof why) < 0) {
@@ -146,4 +172,70 @@ bool opinion_verdict(void *arg, const struct stream *s, struct batch *b, const s
 	if (o->judged.has_each)
 		j->each = o->each;
 	return true;
+}
+
+/* ---- requests -------------------------------------------------------------------------------------------------------------- */
+
+static const char *text(bool has, const struct buf *b)
+{
+	return !has ? NULL : b->p ? b->p : "";
+}
+
+static struct wording wording_of(const struct script_request *r)
+{
+	return (struct wording){ .url = text(r->has_url, &r->url), .body = text(r->has_body, &r->body), .body_len = r->body.len,
+		.nheaders = r->nheaders, .headers = r->headers.p };
+}
+
+int opinion_request(void *arg, const struct stream *s, const struct batch *b, struct wording *out, char *why, size_t whylen)
+{
+	struct opinions *o = arg;
+	const struct destination *d = destination_now(o, s);
+	struct script_batch batch;
+	int said;
+
+	if (!d)
+		return 0;
+	batch = batch_of(o, s, b);
+	said = scripts_request(o->worker->scripts, d, &batch, &o->request, o->reason, sizeof o->reason);
+	if (said < 0)
+		snprintf(why, whylen, "adapter %s cannot word the request: %s", d->adapter, o->reason);
+	if (said > 0)
+		*out = wording_of(&o->request);
+	return said;
+}
+
+/* ---- credentials ------------------------------------------------------------------------------------------------------------ */
+
+enum provided opinion_credentials(void *arg, const struct stream *s, const struct answer *answer, struct provision *out, char *why, size_t whylen)
+{
+	struct opinions *o = arg;
+	const struct destination *d = destination_now(o, s);
+	struct script_credentials *c = &o->credentials;
+	struct script_answer a;
+	int said;
+
+	if (!d)
+		return PROVIDED_NONE;
+	if (answer)
+		a = (struct script_answer){ .status = answer->status, .body = answer->body, .len = answer->len, .cut = answer->cut,
+			.nheaders = answer->nheaders, .header_names = answer->header_names, .header_values = answer->header_values };
+	said = scripts_credentials(o->worker->scripts, d, clock_real_us(), answer ? &a : NULL, c, o->reason, sizeof o->reason);
+	if (said < 0) {
+		snprintf(why, whylen, "adapter %s: %s", d->adapter, o->reason);
+		return PROVIDED_NOT;
+	}
+	if (said == 0 && answer) {
+		snprintf(why, whylen, "adapter %s has no token() to read the answer with", d->adapter);
+		return PROVIDED_NOT;
+	}
+	if (said == 0)
+		return PROVIDED_NONE;
+	if (c->wanted) {
+		*out = (struct provision){ .ask = wording_of(&c->request) };
+		return PROVIDED_ASK;
+	}
+	*out = (struct provision){ .nheaders = c->request.nheaders, .headers = c->request.headers.p, .username = text(c->has_username, &c->username),
+		.password = text(c->has_password, &c->password), .lives_us = c->lives_us };
+	return PROVIDED;
 }

@@ -1,8 +1,11 @@
-/* opinion.h - what a destination's adapter makes of an answer: the bridge from deliveries to the worker's Lua state. */
+/* opinion.h - what a destination's adapter has to say of requests, answers and credentials: the bridge from deliveries to the worker's Lua state. */
 #ifndef SLUICE_OPINION_H
 #define SLUICE_OPINION_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "senders/credentials.h"
 
 struct answer;
 struct batch;
@@ -16,5 +19,9 @@ void opinions_free(struct opinions *o);   /* NULL is fine */
 
 /* delivery_env.adapter_verdict, arg being a struct opinions. Texts put into *j are good until the next call. */
 bool opinion_verdict(void *arg, const struct stream *s, struct batch *b, const struct answer *a, struct judgement *j);
+
+/* delivery_env.adapter_request and .credentials, in the same way. */
+int opinion_request(void *arg, const struct stream *s, const struct batch *b, struct wording *out, char *why, size_t whylen);
+credentials_fn opinion_credentials;
 
 #endif

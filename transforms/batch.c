@@ -19,9 +19,9 @@ RAISES static const struct script_batch *live(lua_State *L)
 	return h->b;
 }
 
-RAISES static void push_item(lua_State *L, const struct script_item *item)
+RAISES static void push_item(lua_State *L, const struct script_batch *b, const struct script_item *item)
 {
-	const char *why;
+	const char *why, *device = item->device || !b->device ? item->device : b->device(b->device_arg, item->ident, item->ident_len);
 
 	lua_createtable(L, 0, 5);
 	lua_pushstring(L, item->id);
@@ -32,9 +32,9 @@ RAISES static void push_item(lua_State *L, const struct script_item *item)
 	lua_setfield(L, -2, "timestamp");
 	lua_pushlstring(L, item->bytes, item->len);
 	lua_setfield(L, -2, "bytes");
-	if (!item->device)
+	if (!device)
 		lua_newtable(L);
-	else if (json_push_text(L, item->device, strlen(item->device), &why) < 0)
+	else if (json_push_text(L, device, strlen(device), &why) < 0)
 		luaL_error(L, "per-device data: %s", why);
 	lua_setfield(L, -2, "device");
 }
@@ -48,7 +48,7 @@ static int get_field(lua_State *L)
 		if (i < 1 || i > (lua_Integer)b->n)
 			lua_pushnil(L);
 		else
-			push_item(L, &b->items[i - 1]);
+			push_item(L, b, &b->items[i - 1]);
 	} else if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "body") == 0) {
 		lua_pushlstring(L, b->body, b->body_len);
 	} else {
@@ -106,7 +106,7 @@ static int body_as_json(lua_State *L)
 
 RAISES void answer_push(lua_State *L, const struct script_answer *a)
 {
-	lua_createtable(L, 0, 4);
+	lua_createtable(L, 0, 5);
 	lua_pushinteger(L, a->status);
 	lua_setfield(L, -2, "status");
 	push_headers(L, a->nheaders, a->header_names, a->header_values);
@@ -116,4 +116,6 @@ RAISES void answer_push(lua_State *L, const struct script_answer *a)
 	lua_setfield(L, -3, "body");
 	lua_pushcclosure(L, body_as_json, 1);
 	lua_setfield(L, -2, "json");
+	lua_pushboolean(L, a->cut);
+	lua_setfield(L, -2, "cut");
 }

@@ -9,7 +9,7 @@ RAISES void batch_open(lua_State *L);
 /* batch[i].id, ident, timestamp, bytes, device; #batch; batch.body. Dead after batch_end. */
 RAISES void batch_push(lua_State *L, const struct script_batch *b);
 void batch_end(struct vm *vm);
-/* {status, headers, body, json()} */
+/* {status, headers, body, cut, json()} */
 RAISES void answer_push(lua_State *L, const struct script_answer *a);
 
 #endif

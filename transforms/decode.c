@@ -134,7 +134,7 @@ int far_decode(struct far *f, const struct arrival *in, const char *bytes, size_
 	struct job j = { .f = f, .facts = { .arrival = in, .conn = in->conn, .now_us = in->now_us }, .bytes = bytes, .n = n, .out = out, .why = why };
 
 	clear(out, n);
-	int failed = far_run(f, decode, &j, why);
+	int failed = far_run(f, decode, &j, 1, why);
 	if (failed)
 		clear(out, 0);
 	else if (out->malformed)

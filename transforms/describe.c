@@ -8,26 +8,30 @@
 #include "transforms/adapters.h"
 #include "transforms/convert.h"
 
-static const struct { const char *name; int kind; const char *words; } keys[] = {
-	{ "summary", LUA_TSTRING, "a line of text" },
-	{ "transport", LUA_TSTRING, "\"http\", \"mqtt\" or \"tcp\"" },
-	{ "connection", LUA_TSTRING, "\"stream\" or \"device\"" },
-	{ "form", LUA_TNUMBER, "a number that rises when the form of what is buffered changes" },
-	{ "options", LUA_TTABLE, "a table of options" },
-	{ "device", LUA_TTABLE, "a table of per-device data" },
-	{ "state", LUA_TTABLE, "a table of kinds" },
-	{ "defaults", LUA_TTABLE, "a table of stream keys" },
-	{ "body", LUA_TTABLE, "a table with open, separator, close, type" },
-	{ "vectors", LUA_TTABLE, "a list of vectors" },
-	{ "transform", LUA_TFUNCTION, "a function (msg, ctx)" },
-	{ "decode", LUA_TFUNCTION, "a function (bytes, ctx)" },
-	{ "request", LUA_TFUNCTION, "a function (batch, ctx)" },
-	{ "topic", LUA_TFUNCTION, "a function (msg, ctx)" },
-	{ "hello", LUA_TFUNCTION, "a function (ctx)" },
-	{ "reply", LUA_TFUNCTION, "a function (bytes, ctx)" },
-	{ "verdict", LUA_TFUNCTION, "a function (answer, batch, ctx)" },
-	{ "credentials", LUA_TFUNCTION, "a function (ctx)" },
-	{ "token", LUA_TFUNCTION, "a function (answer, ctx)" },
+/* The transports a key has a meaning for; what the program would never look at is refused, like a slip of the pen. */
+enum { ANY = 0, HTTP = 1 << TRANSPORT_HTTP, MQTT = 1 << TRANSPORT_MQTT, TCP = 1 << TRANSPORT_TCP };
+
+static const struct { const char *name; int kind; const char *words; int transports; } keys[] = {
+	{ "summary", LUA_TSTRING, "a line of text", ANY },
+	{ "transport", LUA_TSTRING, "\"http\", \"mqtt\" or \"tcp\"", ANY },
+	{ "connection", LUA_TSTRING, "\"stream\" or \"device\"", MQTT | TCP },
+	{ "certificate", LUA_TBOOLEAN, "true: an https far end of this type knows its clients by a certificate", HTTP },
+	{ "form", LUA_TNUMBER, "a number that rises when the form of what is buffered changes", ANY },
+	{ "options", LUA_TTABLE, "a table of options", ANY },
+	{ "device", LUA_TTABLE, "a table of per-device data", ANY },
+	{ "state", LUA_TTABLE, "a table of kinds", ANY },
+	{ "defaults", LUA_TTABLE, "a table of stream keys", HTTP | MQTT | TCP },
+	{ "body", LUA_TTABLE, "a table with open, separator, close, type", HTTP },
+	{ "vectors", LUA_TTABLE, "a list of vectors", ANY },
+	{ "transform", LUA_TFUNCTION, "a function (msg, ctx)", ANY },
+	{ "decode", LUA_TFUNCTION, "a function (bytes, ctx)", ANY },
+	{ "request", LUA_TFUNCTION, "a function (batch, ctx)", HTTP },
+	{ "topic", LUA_TFUNCTION, "a function (msg, ctx)", MQTT },
+	{ "hello", LUA_TFUNCTION, "a function (ctx)", TCP },
+	{ "reply", LUA_TFUNCTION, "a function (bytes, ctx)", TCP },
+	{ "verdict", LUA_TFUNCTION, "a function (answer, batch, ctx)", HTTP | MQTT },
+	{ "credentials", LUA_TFUNCTION, "a function (ctx)", HTTP | MQTT },
+	{ "token", LUA_TFUNCTION, "a function (answer, ctx)", HTTP | MQTT },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -67,6 +71,30 @@ RAISES static void check_keys(struct reading *r, int table)
 	}
 }
 
+RAISES static bool has(struct reading *r, int i, const char *key, int kind)
+{
+	lua_pushstring(r->L, key);
+	bool is = lua_rawget(r->L, i) == kind;
+	lua_pop(r->L, 1);
+	return is;
+}
+
+/* What is declared has a meaning for the transport, and has what it needs. */
+RAISES static void check_transport(struct reading *r, int table)
+{
+	static const char *const none = "without a transport";
+	const struct type_info *info = &r->ad->info;
+	const char *words = !info->is_destination ? none : info->transport == TRANSPORT_HTTP ? "with transport http" :
+		info->transport == TRANSPORT_MQTT ? "with transport mqtt" : "with transport tcp";
+	int is = info->is_destination ? 1 << info->transport : 0;
+
+	for (size_t k = 0; k < KEYS; k++)
+		if (keys[k].transports != ANY && !(keys[k].transports & is) && has(r, table, keys[k].name, keys[k].kind))
+			fault(r, keys[k].name, "adapter %s: %s has no meaning %s", keys[k].name, words);
+	if (has(r, table, "token", LUA_TFUNCTION) && !has(r, table, "credentials", LUA_TFUNCTION))
+		fault(r, "token", "adapter %s: token reads the answer to a request that only credentials can ask for, and there is no %s%s", "credentials", "");
+}
+
 /* A text of the table at i, in the arena; NULL when it is not there. */
 RAISES static const char *text_of(struct reading *r, int i, const char *key)
 {
@@ -77,14 +105,6 @@ RAISES static const char *text_of(struct reading *r, int i, const char *key)
 		s = arena_strdup(r->a->arena, lua_tostring(r->L, -1));
 	lua_pop(r->L, 1);
 	return s;
-}
-
-RAISES static bool has(struct reading *r, int i, const char *key, int kind)
-{
-	lua_pushstring(r->L, key);
-	bool is = lua_rawget(r->L, i) == kind;
-	lua_pop(r->L, 1);
-	return is;
 }
 
 /* A table as the tree the schema checker reads; its places are in a text made of it. */
@@ -158,6 +178,7 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	const char *summary = text_of(&r, table, "summary");
 	info->summary = summary ? summary : "";
 	read_transport(&r, table);
+	check_transport(&r, table);
 	read_body(&r, table);
 	info->options_schema = tree_of(&r, table, "options");
 	info->device_schema = tree_of(&r, table, "device");
@@ -167,6 +188,9 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	info->has_topic = has(&r, table, "topic", LUA_TFUNCTION);
 	info->has_state = has(&r, table, "state", LUA_TTABLE);
 	info->is_format = has(&r, table, "decode", LUA_TFUNCTION);
+	lua_pushliteral(L, "certificate");
+	info->certificate = lua_rawget(L, table) == LUA_TBOOLEAN && lua_toboolean(L, -1);
+	lua_pop(L, 1);
 	info->is_transform = info->has_transform && !info->is_destination;
 	lua_pushliteral(L, "form");
 	info->form_number = lua_rawget(L, table) == LUA_TNUMBER ? (unsigned)lua_tointeger(L, -1) : 1;

@@ -48,10 +48,10 @@ void far_fini(struct far *f)
 	luaL_unref(f->vm->L, LUA_REGISTRYINDEX, f->ctx);
 }
 
-int far_run(struct far *f, lua_CFunction job, void *arg, struct buf *why)
+int far_run(struct far *f, lua_CFunction job, void *arg, unsigned patience, struct buf *why)
 {
 	f->vm->name = f->log_name;
-	int failed = vm_run(f->vm, job, arg, 1, why);
+	int failed = vm_run(f->vm, job, arg, patience, why);
 	ctx_end(f->vm);
 	return failed;
 }

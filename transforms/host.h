@@ -96,10 +96,14 @@ void scripts_conn_end(struct scripts *s, int conn);
 
 /* ---- a destination's own words: request, verdict, credentials -------------------------------------------------------------- */
 
-/* Messages on their way, as delivery knows them; strings are borrowed. */
+/* Messages on their way, as delivery knows them; strings are borrowed. A call about a batch has one budget more for each thousand of them. */
 struct script_item { const char *id, *ident; size_t ident_len; int64_t time_us; const char *bytes; size_t len; const char *device; /* JSON or NULL */ };
-struct script_batch { const char *stream; int64_t now_us; unsigned n; const struct script_item *items; const char *body; size_t body_len; };
-struct script_answer { int status; const char *body; size_t len; unsigned nheaders; const char *const *header_names, *const *header_values; };
+struct script_batch {
+	const char *stream; int64_t now_us; unsigned n; const struct script_item *items; const char *body; size_t body_len;
+	/* batch[i].device where the item has none: asked for when a script looks. JSON or NULL; may be NULL. */
+	const char *(*device)(void *arg, const char *ident, size_t len); void *device_arg;
+};
+struct script_answer { int status; const char *body; size_t len; bool cut; unsigned nheaders; const char *const *header_names, *const *header_values; };
 
 enum script_verdict { SCRIPT_NO_OPINION, SCRIPT_DONE, SCRIPT_RETRY, SCRIPT_SPLIT, SCRIPT_REFUSED, SCRIPT_BLOCKED };
 struct script_each { enum script_verdict verdict; size_t reason; }; /* offset in words, which holds NUL-terminated texts */

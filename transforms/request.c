@@ -2,7 +2,8 @@
  *
  *	request(batch, ctx)   → {url = …, headers = {…}, body = …}
  *	credentials(ctx)      → {headers = {…}} or {username = …, password = …} [, seconds to live]; or {request = {…}}: ask that first
- *	token(answer, ctx)    → what that answer makes of it: credentials, seconds to live */
+ *	token(answer, ctx)    → what that answer makes of it: credentials, seconds to live
+ *	                        both: nil, "why not" */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,11 @@ RAISES static bool take_text(lua_State *L, int table, const char *key, struct bu
 		luaL_error(L, "%s is a %s, not a string", key, luaL_typename(L, -1));
 	if (kind == LUA_TSTRING) {
 		const char *s = lua_tolstring(L, -1, &n);
+		if (strcmp(key, "body") != 0 && strlen(s) != n)
+			luaL_error(L, "%s has a NUL in it", key);
+		for (size_t i = 0; strcmp(key, "url") == 0 && i < n; i++)
+			if ((unsigned char)s[i] <= ' ' || s[i] == 0x7F)
+				luaL_error(L, "url has a blank or a control character at byte %d: percent-encode what comes from a message", (int)i + 1);
 		buf_add(out, s, n);
 	}
 	lua_pop(L, 1);
@@ -135,7 +141,7 @@ int scripts_request(struct scripts *s, const struct destination *d, const struct
 	clear_request(out);
 	if (!j.f)
 		return 0;
-	int failed = far_run(j.f, word_request, &j, &words);
+	int failed = far_run(j.f, word_request, &j, far_patience(b), &words);
 	batch_end(j.f->vm);
 	if (failed)
 		snprintf(why, whylen, "%s", words.p);
@@ -154,6 +160,8 @@ static int word_credentials(lua_State *L)
 		answer_push(L, j->a);
 	far_ctx(L, j->f, &j->facts);
 	lua_call(L, j->a ? 2 : 1, 2);
+	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING)
+		return lua_error(L); /* nil, why: they cannot be had */
 	if (!lua_istable(L, 2))
 		return luaL_error(L, "credentials are a table, not a %s", luaL_typename(L, 2));
 	lua_pushliteral(L, "request");
@@ -188,7 +196,7 @@ int scripts_credentials(struct scripts *s, const struct destination *d, int64_t 
 	buf_clear(&out->password);
 	if (!j.f)
 		return 0;
-	int failed = far_run(j.f, word_credentials, &j, &words);
+	int failed = far_run(j.f, word_credentials, &j, 1, &words);
 	if (failed)
 		snprintf(why, whylen, "%s", words.p);
 	buf_fini(&words);

@@ -71,7 +71,9 @@ void far_fini(struct far *f);
 RAISES bool far_function(lua_State *L, const struct far *f, const char *function);
 RAISES void far_ctx(lua_State *L, const struct far *f, struct facts *facts);
 /* Run a job of this adapter. */
-int far_run(struct far *f, lua_CFunction job, void *arg, struct buf *why);
+int far_run(struct far *f, lua_CFunction job, void *arg, unsigned patience, struct buf *why);
+/* Of a call that may look at each message of a batch. */
+static inline unsigned far_patience(const struct script_batch *b) { return 1 + b->n / 1000; }
 
 int far_decode(struct far *f, const struct arrival *in, const char *bytes, size_t n, struct decoded *out, struct buf *why);
 int far_verdict(struct far *f, const struct script_batch *b, const struct script_answer *a, struct script_judgement *out, struct buf *why);

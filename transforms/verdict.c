@@ -154,7 +154,7 @@ static int talk(struct talk *t, lua_CFunction job, char *why, size_t whylen)
 
 	if (!t->f)
 		return 0;
-	int failed = far_run(t->f, job, t, &words);
+	int failed = far_run(t->f, job, t, 1, &words);
 	if (failed)
 		snprintf(why, whylen, "%s", words.p);
 	buf_fini(&words);
@@ -184,7 +184,7 @@ int far_verdict(struct far *f, const struct script_batch *b, const struct script
 	struct job j = { .f = f, .facts = { .now_us = b->now_us }, .b = b, .a = a, .out = out };
 
 	clear(out);
-	int failed = far_run(f, judge, &j, why);
+	int failed = far_run(f, judge, &j, far_patience(b), why);
 	batch_end(f->vm);
 	if (failed)
 		clear(out);

@@ -56,10 +56,11 @@ static size_t on_body(char *p, size_t one, size_t n, void *arg)
 {
 	(void)one;
 	struct http_call *call = arg;
-	size_t room = BODY_KEPT - call->body.len;
+	size_t room = call->keep - call->body.len;
 	buf_add(&call->body, p, n < room ? n : room);
 	call->answered += n;
 	call->over = call->answered > ANSWER_MAX;
+	call->cut |= n > room || call->over;
 	return call->over ? 0 : n;
 }
 
@@ -129,6 +130,8 @@ static void recycle(struct http_call *call)
 	curl_slist_free_all(call->headers);
 	call->headers = NULL;
 	buf_fini(&call->packed);
+	if (call->body.cap > 2 * BODY_KEPT)
+		buf_fini(&call->body);
 	/* A handle keeps the body of its last request only as a pointer; leave none that has gone. */
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, NULL);
 	if (p->nidle < IDLE_HANDLES_MAX && p->refs > 1) {
@@ -182,7 +185,8 @@ struct http_call *http_call(struct http_peer *p, const struct http_outgoing *o, 
 	call->done = done;
 	call->arg = arg;
 	call->answered = 0;
-	call->over = call->refused = call->headed = false;
+	call->over = call->refused = call->headed = call->cut = false;
+	call->keep = !o->keep ? BODY_KEPT : o->keep < ANSWER_MAX ? o->keep : ANSWER_MAX;
 	call->host_from_outside = o->host_from_outside;
 	call->error[0] = '\0';
 	buf_clear(&call->head);
@@ -305,7 +309,7 @@ void http_call_finish(struct http_call *call, CURLcode code)
 		.status = (int)status,
 		.nheaders = cut_head(call),
 		.names = call->names, .values = call->values,
-		.body = call->body.p ? call->body.p : "", .len = call->body.len,
+		.body = call->body.p ? call->body.p : "", .len = call->body.len, .cut = call->cut,
 		.took_us = clock_mono_us() - call->began,
 	};
 	call->done(call->arg, &r);

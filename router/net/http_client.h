@@ -5,8 +5,8 @@
  *  - Connections are kept alive and shared by all peers whose settings are equal *in content*: certificates are read when the
  *    peer is made and compared by their bytes, so a renewed certificate takes effect with the reload that reads it, and a peer made
  *    anew from unchanged files goes on with the old one's connections.
- *  - An answer is bounded: the first 8 KiB of its head and 4 KiB of its body are kept, the rest is read and dropped so that the
- *    connection can be used again, up to 1 MiB; beyond that the connection is closed. The status counts either way.
+ *  - An answer is bounded: the first 8 KiB of its head and of its body 4 KiB, or as much as the request says, are kept; the rest is read
+ *    and dropped so that the connection can be used again, up to 1 MiB; beyond that the connection is closed. The status counts either way.
  *  - Addresses that only a machine itself should ask (link-local, the metadata services of clouds) are refused before a
  *    connection is tried, unless the URL or proxy names the address itself: a name somebody else controls must not lead there. */
 #ifndef SLUICE_NET_HTTP_CLIENT_H
@@ -45,6 +45,7 @@ struct http_outgoing {
 	bool gzip;                    /* compress the body */
 	bool host_from_outside;       /* part of the URL's host came with a message: an address in it was nobody's intention */
 	int64_t timeout_us;           /* from now to the last byte of the answer */
+	size_t keep;                  /* bytes of the answer's body, 1 MiB at most; 0: 4 KiB */
 };
 
 enum http_trouble {
@@ -61,7 +62,8 @@ struct http_reply {
 	const char *why;              /* for people; "" when answered */
 	int status;                   /* 0 when none came; may be known for HTTP_CUT too */
 	unsigned nheaders; const char *const *names; const char *const *values;  /* of the final answer, names in lower case */
-	const char *body; size_t len;
+	const char *body; size_t len; /* what was kept of it */
+	bool cut;                     /* there was more */
 	int64_t took_us;
 };
 typedef void http_reply_fn(void *arg, const struct http_reply *r);

@@ -43,6 +43,8 @@ struct http_call {
 	struct curl_slist *headers;
 	struct buf line, packed, head, body;
 	size_t answered;          /* bytes of the answer, kept or not */
+	size_t keep;              /* most that is kept of its body */
+	bool cut;                 /* not all of its body was */
 	bool headed;              /* the answer's head came whole */
 	bool over;                /* more than we read */
 	bool host_from_outside, refused;

@@ -338,6 +338,11 @@ static void build_destination(struct compiler *c, struct destination *to, const 
 		if ((to->tls_cert == NULL) != (to->tls_key == NULL))
 			diag_add(c->diag, DIAG_ALTERNATIVES, &tls.node->at, "a client certificate takes both cert and key");
 	}
+	if (t != NULL && t->transport == TRANSPORT_HTTP && !t->has_request && node_get(e->value, "url") == NULL)
+		diag_add(c->diag, DIAG_MISSING_KEY, &e->key->at, "destination %s has no url, and its type %s makes none", diag_quote(c->diag, to->name, strlen(to->name)), to->type);
+	if (t != NULL && t->certificate && to->tls_cert == NULL && strncmp(to->url.literals[0], "https:", 6) == 0)
+		problem_note(diag_add(c->diag, DIAG_ALTERNATIVES, tls.node != NULL ? &tls.node->at : &node_get(e->value, "url")->at,
+			"%s takes messages over https only from clients it knows by their certificate", to->type), "give it one: tls: {cert: client.pem, key: client.key}");
 	buf_addf(&identity, "%s %d %s %llu", to->type, (int)to->transport, options_json(to->options), t ? (unsigned long long)t->hash : 0);
 	add_tls(c, &identity, all);
 	to->fingerprint = hash_stable(identity.p, identity.len);

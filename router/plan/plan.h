@@ -234,6 +234,7 @@ struct type_info {
 	const struct node *defaults;        /* stream keys an adapter prefers (batch, buffer …), or NULL */
 	const char *body_open, *body_separator, *body_close, *body_type;   /* NULL: joined as the transport does */
 	bool has_transform, has_state, has_request, has_topic;
+	bool certificate;                   /* over https only with a client certificate */
 	unsigned form_number;
 	uint64_t hash;                      /* of the file's text */
 };

@@ -141,8 +141,10 @@ static void settle_in(struct delivery *d)
 	read_settings(d);
 	if (relay)
 		lanes_lay(d);
-	if (touched)
+	if (touched) {
+		credentials_forget(d);
 		hold_end(d, &d->hold);
+	}
 	if (other && d->sender) {
 		d->ops->free(d->sender);
 		d->sender = NULL;
@@ -161,6 +163,7 @@ static void forget_spare(struct delivery *d)
 		d->spare = w->next;
 		buf_fini(&w->body);
 		buf_fini(&w->head);
+		buf_fini(&w->own);
 		free(w->items);
 		free(w->entries);
 		free(w->names);
@@ -217,6 +220,7 @@ static void run(struct delivery *d)
 		return;
 	}
 	lanes_run(d);
+	lanes_judge_unsent(d);
 	window_pass(d);
 	/* Suspects that fill the window would wait for ever for an acceptance that cannot come. */
 	if (!d->under_way && !d->hold.on && d->nsuspects && !d->ready && window_is_full(d))
@@ -377,6 +381,7 @@ void delivery_free(struct delivery *d)
 	}
 	if (d->sender)
 		d->ops->free(d->sender);
+	credentials_forget(d);
 	forget_spare(d);
 	free(d->suspects);
 	buf_fini(&d->scratch);

@@ -17,6 +17,8 @@
  *  address    where url (or headers, topic) has parameters, a batch holds one expanded url only, and retry and blocked hold that address
  *             alone, in every lane; other devices go on, also when more lies in the buffer for held addresses than is kept in memory
  *             (window.c says how).
+ *  logging in where the destination wants credentials, they are had before the first batch, had anew before they end and, once, after a
+ *             401 (senders/credentials.h). While they cannot be had the stream holds, with that as the reason.
  *  ttl        what is older than ttl is settled as expired, also while held or retrying, never while in flight. */
 #ifndef SLUICE_SENDERS_DELIVERY_H
 #define SLUICE_SENDERS_DELIVERY_H
@@ -24,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "senders/credentials.h"
 #include "senders/sender.h"
 
 struct delivery;
@@ -38,8 +41,12 @@ struct delivery_env {
 	struct store *store;
 	struct port *port;
 	const struct sender_ops *(*ops)(int transport);  /* enum transport of plan.h; types.c */
-	/* The adapter's `verdict`, `request`, … for this stream; NULL members: no adapter. */
+	/* What the destination's own adapter has to say; any of these may be NULL. */
 	bool (*adapter_verdict)(void *arg, const struct stream *s, struct batch *b, const struct answer *a, struct judgement *j);
+	/* The batch as its adapter words it (transports that join): 1 with *out filled, its texts good until the next call; 0: as it is; -1: why
+	 * it cannot be worded, which is a bug of the adapter: the batch is tried again later. */
+	int (*adapter_request)(void *arg, const struct stream *s, const struct batch *b, struct wording *out, char *why, size_t whylen);
+	credentials_fn *credentials;
 	/* After each answer and before it is acted upon, for the stream's log, its packets, tap and the latency histogram: of b's messages so many
 	 * are accepted, so many rejected, the rest stays. Everything is borrowed. May be NULL. */
 	void (*record)(void *arg, const struct stream *s, const struct batch *b, const struct judgement *j, unsigned accepted, unsigned rejected, int64_t ack_us);

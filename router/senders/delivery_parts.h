@@ -11,7 +11,8 @@
  *
  *   window.c   slots, passes, ttl, drop-oldest          lane.c     cutting, sending, rate, linger, the unrecorded rule
  *   hold.c     retry, blocked, addresses                 verdict.c  what an answer means for each item
- *   work.c     joining bodies, headers, templates        delivery.c life, settings, status, and the order of it all
+ *   work.c     joining bodies, headers, templates        credentials.c logging in
+ *   delivery.c life, settings, status, and the order of it all
  *
  * An entry is open until it is settled. Every open entry of a slot is exactly one of: queued, in a work, a suspect, left. */
 #ifndef SLUICE_SENDERS_DELIVERY_PARTS_H
@@ -78,6 +79,18 @@ struct address {
 	bool due;                  /* nothing is parked: the next pass may cut one batch to probe with */
 };
 
+struct credentials {
+	bool none;                 /* the destination wants none */
+	bool have, doubted;        /* doubted: had after a 401, and nothing was accepted since */
+	uint64_t serial;           /* of the set in hand, or of the last */
+	int64_t renew, ends;       /* mono */
+	unsigned nheaders;
+	struct buf headers;        /* name NUL value NUL … */
+	struct http_peer *peer;
+	struct http_call *call;    /* asking for them */
+	struct buf body;           /* … with this */
+};
+
 struct range { unsigned from, to; };
 
 struct work {
@@ -93,6 +106,9 @@ struct work {
 	struct range todo[RANGES_MAX];
 	unsigned ntodo;            /* the last one is next, or under way */
 	struct buf body, head;     /* head: url and header values, expanded, each with its NUL */
+	struct buf own;            /* the adapter's url and headers, then the credentials; or why the adapter could not word it */
+	struct work *unsent;       /* the next one that could not be worded */
+	uint64_t credentials;      /* serial of those it was sent with */
 	size_t bytes;
 	const char **names, **values;
 	unsigned header_cap;
@@ -142,6 +158,9 @@ struct delivery {
 	unsigned nside;
 	double tokens;
 	int64_t tokens_at;
+
+	struct credentials credentials;
+	struct work *unsent;       /* works that could not be worded, to be judged when the lanes have run */
 
 	struct hold hold;
 	struct map addresses;
@@ -214,6 +233,7 @@ uint64_t window_settle(struct delivery *d, const struct item *items, unsigned n,
 void lanes_lay(struct delivery *d);        /* as the stream's ordering and in_flight say */
 void lanes_drop(struct delivery *d);
 void lanes_run(struct delivery *d);        /* start all that may start */
+void lanes_judge_unsent(struct delivery *d);
 void lane_landed(struct delivery *d, struct work *w);   /* a work beside the lanes is not under way any more */
 void lane_recorded_later(struct delivery *d, struct lane *l, uint64_t number);
 void queue_push(struct queue *q, struct item it);
@@ -223,7 +243,7 @@ bool queue_pop(struct queue *q, struct item *it);
 struct work *work_new(struct delivery *d, struct lane *l);
 void work_add(struct work *w, const struct item *it, const struct entry *e);   /* takes over the reference */
 void work_filter(struct work *w);          /* forget items that were settled meanwhile */
-void work_prepare(struct work *w);         /* the batch for the range that is next */
+bool work_prepare(struct work *w);         /* the batch for the range that is next; false: its adapter cannot word it, why is w->own */
 void work_free(struct work *w);            /* items lose their references */
 void work_dissolve(struct work *w);        /* its items are left; free */
 /* url and headers of an entry, NULs between, into d->scratch; *urllen of it are the url. -1: missing says which parameter is not there. */
@@ -242,6 +262,12 @@ bool addresses_unpark(struct delivery *d); /* give up parked works to make room;
 void addresses_clear(struct delivery *d);
 void addresses_free(struct delivery *d);
 void addresses_resume(struct delivery *d);
+
+/* credentials.c */
+bool credentials_ready(struct delivery *d);   /* may a batch go, as far as they are concerned? Begins to get them when they are needed. */
+bool credentials_refused(struct delivery *d, const struct work *w);  /* it was answered 401: true: send it again with others */
+void credentials_accepted(struct delivery *d);
+void credentials_forget(struct delivery *d);  /* other settings, or the end */
 
 /* verdict.c */
 void verdict_judge(void *arg, struct batch *b, const struct judgement *j);

@@ -27,6 +27,9 @@
 #include "plan/plan.h"
 
 #define HEADERS_MAX 64
+#define ANSWER_SHOWN 4096u
+/* For an adapter, which may be told of each message. A little below the least that a script can hold as one text. */
+#define ANSWER_JUDGED ((size_t)255 << 10)
 
 struct sender {
 	struct sender_host host;
@@ -92,13 +95,14 @@ static void on_reply(void *arg, const struct http_reply *r)
 	struct sender *s = f->s;
 	struct batch *b = f->b;
 	char reason[400];
-	struct judgement j = { .verdict = VERDICT_RETRY, .status = r->status, .reason = reason, .answer = r->body, .answer_len = r->len,
+	struct judgement j = { .verdict = VERDICT_RETRY, .status = r->status, .reason = reason,
+	                       .answer = r->body, .answer_len = r->len < ANSWER_SHOWN ? r->len : ANSWER_SHOWN,
 	                       .reached = r->trouble == HTTP_ANSWERED || r->trouble == HTTP_CUT, .absent = r->trouble == HTTP_UNREACHABLE };
 	snprintf(reason, sizeof reason, "%s", r->why);
 	switch (r->trouble) {
 	case HTTP_ANSWERED:
 		j.retry_after_us = http_reply_retry_after_us(r);
-		struct answer a = { .status = r->status, .body = r->body, .len = r->len,
+		struct answer a = { .status = r->status, .body = r->body, .len = r->len, .cut = r->cut,
 		                    .nheaders = r->nheaders, .header_names = r->names, .header_values = r->values };
 		j.verdict = judge_status(s->d, r, reason, sizeof reason);
 		if (s->host.adapter_verdict)
@@ -121,11 +125,12 @@ static void on_reply(void *arg, const struct http_reply *r)
 
 /* ---- the driver -------------------------------------------------------------------------------------------------------------- */
 
-static struct http_peer *make_peer(struct sender *s, const struct destination *d, char *why, size_t whylen)
+struct http_peer *http_peer_of(struct net *n, const struct destination *d, char *why, size_t whylen)
 {
-	return http_peer_new(s->host.net->http, &(struct http_peer_settings){
+	return http_peer_new(n->http, &(struct http_peer_settings){
 		.ca = d->tls_ca, .cert = d->tls_cert, .key = d->tls_key, .verify = d->tls_verify,
-		.proxy = d->options ? options_text(d->options, "proxy") : NULL,
+		/* other transports have no proxy, and may be asked for a token all the same */
+		.proxy = d->options && d->transport == TRANSPORT_HTTP ? options_text(d->options, "proxy") : NULL,
 		.bind = d->options ? options_text(d->options, "bind") : NULL,
 		.connections = d->connections,
 	}, why, whylen);
@@ -136,7 +141,7 @@ static struct sender *http_new(const struct destination *d, const struct sender_
 	struct sender *s = xcalloc(1, sizeof *s);
 	s->host = *h;
 	s->d = d;
-	s->peer = make_peer(s, d, why, whylen);
+	s->peer = http_peer_of(s->host.net, d, why, whylen);
 	if (!s->peer) {
 		free(s);
 		return NULL;
@@ -148,7 +153,7 @@ static struct sender *http_new(const struct destination *d, const struct sender_
 static int http_update(struct sender *s, const struct destination *d, char *why, size_t whylen)
 {
 	s->d = d;
-	struct http_peer *p = make_peer(s, d, why, whylen);
+	struct http_peer *p = http_peer_of(s->host.net, d, why, whylen);
 	if (!p)
 		return -1;
 	http_peer_free(s->peer);
@@ -186,8 +191,8 @@ static void http_send(struct sender *s, struct batch *b)
 		.method = "POST", .url = b->url,
 		.nheaders = n, .names = names, .values = values,
 		.body = b->body, .body_len = b->body_len,
-		.gzip = s->d->gzip, .host_from_outside = host_from_message(s->d),
-		.timeout_us = b->timeout_us,
+		.gzip = s->d->gzip, .host_from_outside = b->worded || host_from_message(s->d),
+		.timeout_us = b->timeout_us, .keep = s->d->adapter ? ANSWER_JUDGED : ANSWER_SHOWN,
 	}, on_reply, f);
 }
 

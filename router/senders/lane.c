@@ -261,8 +261,24 @@ static void start(struct delivery *d, struct work *w)
 		stats_add(&d->stats->retried, 1);
 	if (w->probe)
 		d->hold.probing = true;
-	work_prepare(w);
-	d->ops->send(d->sender, &w->b);
+	if (work_prepare(w)) {
+		d->ops->send(d->sender, &w->b);
+	} else {
+		w->unsent = d->unsent;
+		d->unsent = w;
+	}
+}
+
+/* A verdict changes lanes: not while one runs. */
+void lanes_judge_unsent(struct delivery *d)
+{
+	for (struct work *w; (w = d->unsent);) {
+		struct buf why = w->own;
+		d->unsent = w->unsent;
+		w->own = (struct buf)BUF_INIT;
+		verdict_judge(d, &w->b, &(struct judgement){ .verdict = VERDICT_RETRY, .reason = why.p });
+		buf_fini(&why);
+	}
 }
 
 static void take_off(struct delivery *d, struct work *w)
@@ -346,6 +362,8 @@ static void side_run(struct delivery *d)
 
 void lanes_run(struct delivery *d)
 {
+	if (!credentials_ready(d))
+		return;
 	if (d->hold.on) {
 		int64_t now = clock_mono_us();
 		if (d->hold.probing)

@@ -31,10 +31,12 @@ struct batch {
 	const struct entry *entries;     /* in order; bytes live as long as the batch */
 	const char *body;                /* joined: open, entries with separators, close; for transports that send one body (joins), else NULL */
 	size_t body_len;
-	const char *url;                 /* the destination's url, expanded for this batch (all entries share it) */
+	const char *url;                 /* the destination's url, expanded for this batch (all entries share it), or what its adapter put there */
+	bool worded;                     /* url is the adapter's: what it holds may have come with a message */
 	unsigned nheaders;
 	const char *const *header_names; /* configured and expanded, with the id header first where `id:` is set; values are free of CR, LF, NUL */
 	const char *const *header_values;
+	unsigned ncredentials;           /* the last so many headers are credentials: for the far end, and for nobody else to see */
 	const char *const *topics;       /* mqtt: one per entry, or NULL */
 	const char *connection;          /* connection key: "" for one per stream, or the ident where the adapter wants one per device */
 	unsigned attempt;                /* 1 on the first */
@@ -71,6 +73,7 @@ struct judgement {
 struct answer {
 	int status;
 	const char *body; size_t len;
+	bool cut;                             /* there was more of the body than is kept */
 	unsigned nheaders; const char *const *header_names; const char *const *header_values;
 };
 
@@ -110,5 +113,9 @@ struct sender_ops {
 };
 
 extern const struct sender_ops sender_http, sender_null;
+
+/* http.c: how the far end of a destination is talked to over HTTP: its TLS, proxy, bind. As http_peer_new. */
+struct http_peer;
+struct http_peer *http_peer_of(struct net *n, const struct destination *d, char *why, size_t whylen);
 
 #endif

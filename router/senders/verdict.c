@@ -149,6 +149,7 @@ static void accept(struct delivery *d, struct work *w, unsigned from, unsigned t
 		lane_recorded_later(d, w->lane, number);
 	d->status.accepted += count;
 	d->accepts++;
+	credentials_accepted(d);
 	suspects_settle(d);
 	if (w->probe)
 		hold_end(d, &d->hold);
@@ -325,7 +326,9 @@ void verdict_judge(void *arg, struct batch *b, const struct judgement *j)
 	if (d->status.ack_us_last > d->status.ack_us_max)
 		d->status.ack_us_max = d->status.ack_us_last;
 	record(d, b, j);
-	if (j->each)
+	if (j->status == 401 && !j->each && (j->verdict == VERDICT_BLOCKED || j->verdict == VERDICT_RETRY) && credentials_refused(d, w))
+		go_on(d, w);
+	else if (j->each)
 		judge_each(d, w, j);
 	else
 		judge_range(d, w, j);

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/arena.h"
 
@@ -150,8 +151,17 @@ static void join(struct work *w, struct range r)
 	buf_adds(&w->body, close);
 }
 
+/* A name that is there already gives way: the adapter knows better than the settings, and credentials than both. */
 static void add_header(struct work *w, const char *name, const char *value)
 {
+	for (unsigned i = 0, kept = 0, n = w->b.nheaders; i < n; i++) {
+		if (strcasecmp(w->names[i], name) == 0) {
+			w->b.nheaders--;
+			continue;
+		}
+		w->names[kept] = w->names[i];
+		w->values[kept++] = w->values[i];
+	}
 	if (w->b.nheaders == w->header_cap) {
 		w->header_cap = w->header_cap ? w->header_cap * 2 : 8;
 		w->names = xrealloc(w->names, w->header_cap * sizeof *w->names);
@@ -161,7 +171,63 @@ static void add_header(struct work *w, const char *name, const char *value)
 	w->values[w->b.nheaders++] = value;
 }
 
-void work_prepare(struct work *w)
+static const char *add_headers(struct work *w, const char *at, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const char *value = at + strlen(at) + 1;
+		add_header(w, at, value);
+		at = value + strlen(value) + 1;
+	}
+	return at;
+}
+
+static size_t headers_size(const char *at, unsigned n)
+{
+	const char *end = at;
+	for (unsigned i = 0; i < 2 * n; i++)
+		end += strlen(end) + 1;
+	return (size_t)(end - at);
+}
+
+/* Url, headers and body as the destination's adapter says them, and the credentials; kept here, since they may have gone when the answer
+ * is there. */
+static bool word(struct work *w)
+{
+	struct delivery *d = w->d;
+	struct wording said = { .url = NULL };
+	const struct credentials *c = &d->credentials;
+	char why[900];
+	buf_clear(&w->own);
+	int words = d->env.adapter_request && d->ops->joins ? d->env.adapter_request(d->env.arg, d->s, &w->b, &said, why, sizeof why) : 0;
+	if (words < 0) {
+		buf_adds(&w->own, why);
+		return false;
+	}
+	if (words && said.url)
+		buf_add(&w->own, said.url, strlen(said.url) + 1);
+	if (words && said.nheaders)
+		buf_add(&w->own, said.headers, headers_size(said.headers, said.nheaders));
+	if (words && said.body) {
+		buf_clear(&w->body);
+		buf_add(&w->body, said.body, said.body_len);
+		w->b.body = w->body.p;
+		w->b.body_len = w->body.len;
+	}
+	buf_add(&w->own, c->headers.p, c->headers.len);
+	const char *at = w->own.p;
+	if (words && said.url) {
+		w->b.url = at;
+		w->b.worded = true;
+		at += strlen(at) + 1;
+	}
+	at = add_headers(w, at, words ? said.nheaders : 0);
+	add_headers(w, at, c->nheaders);
+	w->b.ncredentials = c->nheaders;
+	w->credentials = c->serial;
+	return true;
+}
+
+bool work_prepare(struct work *w)
 {
 	struct delivery *d = w->d;
 	const struct destination *to = d->s->destination;
@@ -187,11 +253,14 @@ void work_prepare(struct work *w)
 		if (t->nparams)
 			expanded += strlen(expanded) + 1;
 	}
-	w->b.header_names = w->names;
-	w->b.header_values = w->values;
 	if (d->ops->joins) {
 		join(w, r);
 		w->b.body = w->body.p;
 		w->b.body_len = w->body.len;
 	}
+	if (!word(w))
+		return false;
+	w->b.header_names = w->names;
+	w->b.header_values = w->values;
+	return true;
 }

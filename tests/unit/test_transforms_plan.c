@@ -73,8 +73,45 @@ static void test_options_are_checked_as_yaml_is(void **state)
 	kit_close(&k);
 }
 
+/* What a destination of an adapter's type must be given. */
+static void test_a_destination_needs_what_its_type_says(void **state)
+{
+	(void)state;
+	static const struct { const char *destination, *want; } cases[] = {
+		{ "{type: guarded, url: 'https://far/'}", "sluice.yaml:7:29: error[E028]: guarded takes messages over https only from clients it knows by their certificate" },
+		{ "{type: guarded, tls: {verify: false}, url: 'https://far/'}", "sluice.yaml:7:29: error[E028]" },
+		{ "{type: guarded}", "sluice.yaml:7:3: error[E013]: destination \"out\" has no url, and its type guarded makes none" },
+		{ "{type: guarded, url: 'http://far/'}", NULL }, /* for trying it on */
+		{ "{type: worded}", NULL },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct kit k;
+		struct hold h = { NULL };
+		struct buf text = BUF_INIT;
+		char path[128];
+		kit_begin(&k);
+		kit_file(&k, "guarded", "return {transport = 'http', certificate = true}");
+		kit_file(&k, "worded", "return {transport = 'http', request = function() return {url = 'https://far/'} end}");
+		snprintf(path, sizeof(path), "%s/sluice.yaml", k.dir);
+		FILE *f = fopen(path, "w");
+		assert_non_null(f);
+		fprintf(f, "sluice: 1\nsettings: {data: data, adapters: [.]}\nchannels:\n  in: {type: http, listen: 127.0.0.1:0}\n\ndestinations:\n  out: %s\n"
+			   "streams: {copy: {to: out}}\nsubscriptions: [{stream: copy, channels: [in]}]\n", cases[i].destination);
+		fclose(f);
+		struct plan *p = plan_compile(path, &loader_files, open_them, &h, k.d);
+		diag_print(k.d, &text, false);
+		if (cases[i].want ? p || !strstr(text.p, cases[i].want) : !p)
+			fail_msg("%s: %s", cases[i].destination, text.p);
+		plan_unref(p);
+		adapters_free(h.a);
+		buf_fini(&text);
+		kit_close(&k);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rendered_as_the_specification_says), cmocka_unit_test(test_options_are_checked_as_yaml_is) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rendered_as_the_specification_says), cmocka_unit_test(test_options_are_checked_as_yaml_is),
+		cmocka_unit_test(test_a_destination_needs_what_its_type_says) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
