@@ -365,7 +365,7 @@ struct settlement *settlement_new(struct store *s)
 	return e;
 }
 
-static struct death *death_copy(const struct death *d)
+struct death *death_copy(const struct death *d)
 {
 	size_t reason = d->reason ? strlen(d->reason) : 0, answer = d->answer ? d->answer_len : 0;
 	if (answer > 4096)
@@ -497,23 +497,23 @@ bool buffer_counts(struct store *s, uint32_t buffer, struct buffer_counts *out)
 	return known;
 }
 
-void store_each_buffer(struct store *s, bool (*fn)(void *arg, uint32_t buffer, const char *name, const struct buffer_counts *), void *arg)
+void store_each_name(struct store *s, enum name_kind kind, bool (*fn)(void *arg, uint32_t number, const char *name, const struct buffer_counts *),
+	void *arg)
 {
 	struct seen { uint32_t number; char *name; struct buffer_counts counts; } *all;
 	size_t n = 0, i = 0;
 	store_lock(s);
-	all = xcalloc(s->buffers.n + 1, sizeof(*all));
-	for (struct umap_slot *slot; (slot = umap_next(&s->buffers, &i));) {
-		const struct buffer *b = (const struct buffer *)(uintptr_t)slot->value;
-		uint64_t name;
-		if (!umap_get(&s->names_by_number, b->number, &name))
+	all = xcalloc(s->names_by_number.n + 1, sizeof(*all));
+	for (struct umap_slot *slot; (slot = umap_next(&s->names_by_number, &i));) {
+		const struct name *known = (const struct name *)(uintptr_t)slot->value;
+		uint64_t value;
+		if (known->kind != kind || !known->written)
 			continue;
-		const struct name *known = (const struct name *)(uintptr_t)name;
-		if (known->kind != NAME_BUFFER || (!b->ledger.buffered && !b->ledger.dead_kept))
-			continue;
-		all[n].number = b->number;
+		all[n].number = known->number;
 		all[n].name = xstrdup(known->text + 1); /* behind its kind */
-		count(b, &all[n++].counts);
+		if (umap_get(&s->buffers, known->number, &value))
+			count((const struct buffer *)(uintptr_t)value, &all[n].counts);
+		n++;
 	}
 	store_unlock(s);
 	bool more = true;
@@ -522,4 +522,17 @@ void store_each_buffer(struct store *s, bool (*fn)(void *arg, uint32_t buffer, c
 		free(all[k].name);
 	}
 	free(all);
+}
+
+struct each_buffer { bool (*fn)(void *arg, uint32_t buffer, const char *name, const struct buffer_counts *); void *arg; };
+
+static bool with_anything(void *arg, uint32_t number, const char *name, const struct buffer_counts *c)
+{
+	const struct each_buffer *e = arg;
+	return (!c->buffered && !c->dead_kept) || e->fn(e->arg, number, name, c);
+}
+
+void store_each_buffer(struct store *s, bool (*fn)(void *arg, uint32_t buffer, const char *name, const struct buffer_counts *), void *arg)
+{
+	store_each_name(s, NAME_BUFFER, with_anything, &(struct each_buffer){ fn, arg });
 }

@@ -26,6 +26,7 @@ void commit_init(struct store *s)
 	c->store = s;
 	c->batch = db_batch_new();
 	c->blocks_end = &c->blocks;
+	umap_init(&c->forgotten);
 	s->commit = c;
 }
 
@@ -35,6 +36,7 @@ void commit_fini(struct store *s)
 	db_batch_free(c->batch);
 	buf_fini(&c->row);
 	buf_fini(&c->packed);
+	umap_fini(&c->forgotten);
 	free(c->touched);
 	free(c->shrunk);
 	free(c);
@@ -274,6 +276,7 @@ static void succeed(struct store *s)
 		b->ledger = b->next;
 		look_for_excess(b);
 	}
+	again_end(s, true);
 	names_written(s, true);
 	while (c->drops) {
 		struct dead_drop *d = c->drops;
@@ -327,6 +330,7 @@ static void fail(struct store *s, const char *why)
 		d->next = s->dead_drops;
 		s->dead_drops = d;
 	}
+	again_end(s, false);
 	names_written(s, false);
 	answer_failed(s, why);
 }
@@ -423,6 +427,7 @@ static void build(struct store *s)
 	space_look(s);
 	settle_apply(s);
 	gather_tickets(s);
+	settle_write(s);
 	settle_compact(s);
 	names_write(s);
 	dead_drops(s);

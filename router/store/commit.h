@@ -17,6 +17,8 @@ struct commit {
 	size_t ntouched, touched_cap;
 	struct buffer *changed;
 	struct dead_drop *drops;
+	struct umap forgotten;          /* positions of letters whose place tickets took */
+	struct stead *moved;            /* entries of buffers that nobody sends, whose place tickets took */
 	struct name *names;
 	bool anything;                  /* there is something to write */
 	uint64_t garbage;               /* bytes of rows that it deletes or replaces */
@@ -34,7 +36,15 @@ void commit_delete(struct store *s, const struct key *k);
 
 /* settle.c: settlements, and making sparse blocks smaller */
 void settle_apply(struct store *s);
+void settle_one(struct store *s, const struct settlement *e);
+void settle_write(struct store *s);                     /* rows of all that was applied */
 void settle_compact(struct store *s);
+
+/* again.c: what tickets take the place of */
+bool again_check(struct store *s, struct ticket *t);    /* is it all still there? Else why of the ticket says so */
+void again_apply(struct store *s, struct ticket *t);
+void again_end(struct store *s, bool ok);               /* lock: the commit is on disk, or never was */
+bool again_forgotten(const struct store *s, uint64_t position);  /* this letter goes with the commit under way */
 
 /* gather.c: which tickets there is room for, and their blocks */
 void gather_tickets(struct store *s);

@@ -43,6 +43,8 @@ static bool has_room(struct store *s, struct ticket *t, struct buffer *b, const 
 		return true;
 	switch (o.full) {
 	case FULL_DROP_NEWEST:
+		if (t->steads)
+			break; /* what was kept until now is not dropped for being tried again */
 		b->dropping = true;
 		return true;
 	case FULL_DROP_OLDEST:
@@ -184,6 +186,7 @@ static void take_block(struct store *s, struct block *b)
 
 static void take_ticket(struct store *s, struct ticket *t)
 {
+	again_apply(s, t);
 	for (unsigned i = 0; i < t->nskips; i++) {
 		struct ledger *l = commit_ledger(s, t->skips[i].buffer);
 		l->matched += t->skips[i].n;
@@ -218,12 +221,14 @@ void gather_tickets(struct store *s)
 		if (refuses && t->first) {
 			snprintf(t->why, sizeof(t->why), "%s", refuses);
 			t->result = TICKET_FULL;
-		} else if (check_room(s, t, pressed, all_pressed)) {
+		} else if (!check_room(s, t, pressed, all_pressed)) {
+			t->result = TICKET_FULL;
+		} else if (!again_check(s, t)) {
+			t->result = TICKET_FAILED;
+		} else {
 			take_ticket(s, t);
 			t->result = TICKET_TAKEN;
 			c->anything = true;
-		} else {
-			t->result = TICKET_FULL;
 		}
 	}
 	close_open(s);

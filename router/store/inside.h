@@ -198,6 +198,20 @@ struct dead_draft {
 	struct dead_draft *next;
 };
 
+/* What a ticket takes the place of: a dead letter, or entries of a buffer that nobody sends. */
+struct stead {
+	uint32_t owner;
+	uint64_t position;
+	bool letter, again;         /* again: the letter's message is in the ticket; else it is forgotten */
+	size_t len;                 /* commit: of the letter's value */
+	uint32_t rendering;         /* from here on: of entries */
+	enum outcome outcome;
+	uint64_t bits[BITS_WORDS];
+	struct death *death;        /* owned, one allocation; NULL unless dead */
+	struct ref *ref;            /* commit: its block is in use */
+	struct stead *next;
+};
+
 struct skip { uint32_t number; uint64_t n; struct buffer *buffer; };
 
 struct ticket {
@@ -217,12 +231,14 @@ struct ticket {
 	unsigned nskips, skips_cap;
 	struct dead_draft *dead, **dead_end;
 	size_t dead_size;
+	struct stead *steads, **steads_end;
 	enum ticket_result result;
 	char why[256];
 	struct ticket *next;
 };
 void ticket_empty(struct ticket *t);                            /* gives back blocks, drafts; calls on_free */
 void ticket_free(struct ticket *t);
+void ticket_steads_free(struct ticket *t);                      /* again.c */
 
 /* ---- ports */
 
@@ -336,6 +352,11 @@ void *commit_main(void *store);
 void *reader_main(void *store);
 /* Settle a whole ref that cannot be read as dropped; it is counted and told. */
 void reader_lost(struct store *s, struct ref *r, const char *why);              /* lock */
+
+/* The block at this position with all its refs, read from disk for the sake of one; see reader.c. Not mapped; NULL: nothing is outstanding
+ * for it any more. */
+struct block *block_load(struct store *s, uint32_t buffer, uint64_t position, uint32_t rendering, enum db_result *result);
+struct death *death_copy(const struct death *d);                /* one allocation */
 
 /* dead.c; commit thread */
 void dead_write(struct store *s, struct buffer *owner, struct buf *value);      /* adds a letter to the commit under way */

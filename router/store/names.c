@@ -39,6 +39,17 @@ void names_know(struct store *s, uint32_t number, enum name_kind kind, const cha
 	name_enter(s, e);
 }
 
+uint32_t store_find_name(struct store *s, enum name_kind kind, const char *name)
+{
+	struct name *e = name_make(0, kind, name, strlen(name));
+	store_lock(s);
+	const struct name *known = map_get(&s->names, e->text, strlen(e->text));
+	uint32_t number = known && known->written ? known->number : 0;
+	store_unlock(s);
+	name_free(e);
+	return number;
+}
+
 uint32_t store_name(struct store *s, enum name_kind kind, const char *name)
 {
 	struct name *e = name_make(0, kind, name, strlen(name));

@@ -94,7 +94,7 @@ static void add_read_ref(struct block *b, uint32_t buffer, uint32_t rendering, c
 
 /* The block with what is left of every ref it had. Where the chunk of `rendering` cannot be read, nor then the list of refs, a
  * partial block with the ref of `buffer` alone, so that it can be counted and let go. NULL: nothing is outstanding for it any more. */
-static struct block *load(struct store *s, uint32_t buffer, uint64_t position, uint32_t rendering, enum db_result *result)
+struct block *block_load(struct store *s, uint32_t buffer, uint64_t position, uint32_t rendering, enum db_result *result)
 {
 	struct block *b = block_new(s);
 	b->position = position;
@@ -175,7 +175,7 @@ static enum served serve(struct store *s, struct buffer *b, unsigned generation,
 	if (blk)
 		result = chunk_load(s, blk, rendering);
 	else
-		blk = load(s, b->number, position, rendering, &result);
+		blk = block_load(s, b->number, position, rendering, &result);
 	store_lock(s);
 	if (blk && !blk->mapped) {
 		for (unsigned i = 0; i < blk->nrefs; i++)

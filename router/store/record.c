@@ -333,7 +333,9 @@ void dead_encode(struct buf *out, const struct dead_letter *d, int64_t elapsed)
 	add_u64(out, (uint64_t)elapsed);
 	add_u64(out, (uint64_t)d->time_us);
 	add_u32(out, (uint32_t)d->status);
-	add_u32(out, d->attempts);
+	add_u16(out, d->attempts < UINT16_MAX ? d->attempts : UINT16_MAX);
+	buf_addc(out, (char)(uint8_t)d->row);
+	buf_addc(out, (char)(uint8_t)(d->rows ? d->rows - 1 : 0));
 	add_u32(out, (uint32_t)ident);
 	add_u32(out, (uint32_t)reason);
 	add_u32(out, (uint32_t)answer);
@@ -374,7 +376,9 @@ bool dead_decode(const struct key *k, const void *value, size_t len, struct dead
 		.when_us = (int64_t)get_le64(p + 8),
 		.time_us = (int64_t)get_le64(p + 24),
 		.status = (int)get_le32(p + 32),
-		.attempts = get_le32(p + 36),
+		.attempts = get_le16(p + 36),
+		.row = (uint8_t)p[38],
+		.rows = (unsigned)(uint8_t)p[39] + 1,
 		.ident = at,
 		.reason = at + ident + 1,
 		.answer = at + ident + reason + 2,

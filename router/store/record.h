@@ -48,7 +48,7 @@ struct entry_row {
 	uint16_t row, rows;
 	uint16_t source;            /* entry of the source chunk it was made of */
 	uint16_t number;            /* its entry number, which never changes */
-	uint32_t reserved;
+	uint32_t attempts;          /* before it came into this buffer: of a message that was a dead letter */
 };
 
 struct ref_name { uint32_t buffer, rendering; };

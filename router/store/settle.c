@@ -51,7 +51,9 @@ static void dead_letters(struct store *s, const struct settlement *e)
 			.reason = e->death->reason,
 			.answer = e->death->answer,
 			.status = e->death->status,
-			.attempts = e->death->attempts,
+			.attempts = e->death->attempts + row.attempts,
+			.row = row.row,
+			.rows = row.rows,
 			.bytes = c->value.p + row.offset,
 			.len = row.len,
 		};
@@ -70,7 +72,7 @@ static void dead_letters(struct store *s, const struct settlement *e)
 
 /* ---- refs and chunks */
 
-static void apply(struct store *s, const struct settlement *e)
+void settle_one(struct store *s, const struct settlement *e)
 {
 	struct commit *c = s->commit;
 	struct ref *r = e->ref;
@@ -89,6 +91,7 @@ static void apply(struct store *s, const struct settlement *e)
 	case OUTCOME_EXPIRED: l->expired += n; break;
 	case OUTCOME_DROPPED: l->dropped += n; break;
 	case OUTCOME_PURGED: l->purged += n; break;
+	case OUTCOME_MOVED: l->matched -= n; break;
 	case OUTCOME_DEAD:
 		l->dead += n;
 		dead_letters(s, e);
@@ -123,7 +126,12 @@ void settle_apply(struct store *s)
 {
 	struct commit *c = s->commit;
 	for (struct settlement *e = c->settlements; e; e = e->next)
-		apply(s, e);
+		settle_one(s, e);
+}
+
+void settle_write(struct store *s)
+{
+	struct commit *c = s->commit;
 	for (size_t i = 0; i < c->ntouched; i++) {
 		struct ref *r = c->touched[i];
 		struct key k = key_ref(r->number, r->block->position, r->rendering);

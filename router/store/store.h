@@ -88,6 +88,16 @@ void port_free(struct port *p);       /* no callback comes after this; its buffe
 int port_fd(const struct port *p);    /* readable when port_run has something to do */
 void port_run(struct port *p);        /* runs due callbacks on this thread */
 
+/* ---- how an entry leaves a buffer ------------------------------------------------------------------------------------ */
+
+#define SPAN_ENTRIES_MAX 512  /* entries in one chunk, at most */
+
+/* OUTCOME_MOVED: never by a sender, see ticket_settles. */
+enum outcome { OUTCOME_ACCEPTED, OUTCOME_DEAD, OUTCOME_EXPIRED, OUTCOME_DROPPED, OUTCOME_PURGED, OUTCOME_MOVED };
+
+/* Why an entry became a dead letter; strings are copied. */
+struct death { const char *reason; int status; const char *answer; size_t answer_len; unsigned attempts; };
+
 /* ---- tickets: what one request leaves to write ----------------------------------------------------------------------- */
 
 enum ticket_result {
@@ -144,6 +154,20 @@ void ticket_skip(struct ticket *t, uint32_t buffer);
 void ticket_dead(struct ticket *t, uint32_t buffer, const char *reason);
 /* Not a message at all, or not one that may be taken: a dead letter of the channel (NAME_CHANNEL number), with the bytes as received. */
 void ticket_refuse(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer);
+/* The current message has been tried so often before, in this buffer or another: its next dead letter goes on counting. */
+void ticket_attempts(struct ticket *t, unsigned earlier);
+
+/* In the stead of what is there: with this ticket a dead letter goes, in the same commit; or entries go of a buffer that no sender has attached.
+ * If it is not there any more (or somebody sends that buffer now), nothing of the ticket is written: TICKET_FAILED, and why names it. */
+/* Its message is in this ticket again: the owner counts one dead and matched less. */
+void ticket_retries(struct ticket *t, uint32_t owner, uint64_t letter);
+/* Its message is given up: it stays counted as dead. */
+void ticket_forgets(struct ticket *t, uint32_t owner, uint64_t letter);
+/* These entries (a subset of what is outstanding) leave the buffer in this way; with OUTCOME_MOVED they are in this ticket again, for another
+ * buffer, and counted there. */
+void ticket_settles(struct ticket *t, uint32_t buffer, uint64_t position, uint32_t rendering, const uint64_t bits[SPAN_ENTRIES_MAX / 64],
+	enum outcome o, const struct death *death);
+
 /* Called when what the ticket holds goes, e.g. to unref the plan it was built with: on the commit thread, or on the caller's by ticket_drop
  * and by ticket_submit of a ticket that leaves nothing to write. */
 void ticket_on_free(struct ticket *t, void (*fn)(void *), void *arg);
@@ -169,8 +193,6 @@ void buffer_configure(struct store *s, uint32_t buffer, const char *stream, cons
 struct buffer *buffer_attach(struct store *s, uint32_t number, struct port *p, void (*wake)(void *arg), void *arg);
 /* All spans must have been released. What is outstanding stays. */
 void buffer_detach(struct buffer *b);
-
-#define SPAN_ENTRIES_MAX 512  /* entries in one chunk, at most */
 
 /* A run of outstanding entries of one block, in order. */
 struct span {
@@ -210,10 +232,6 @@ struct entry {
 void chunk_entry(const struct chunk *c, unsigned i, struct entry *out);
 uint32_t chunk_rendering(const struct chunk *c);
 
-enum outcome { OUTCOME_ACCEPTED, OUTCOME_DEAD, OUTCOME_EXPIRED, OUTCOME_DROPPED, OUTCOME_PURGED };
-
-/* Why an entry became a dead letter; strings are copied. */
-struct death { const char *reason; int status; const char *answer; size_t answer_len; unsigned attempts; };
 
 /* Entries given by `bits` (a subset of what the span handed out and of what was not settled before) leave the buffer. Recorded
  * with the next commit, at the latest 50 ms later. `death` for OUTCOME_DEAD only (one reason for all the entries named).
@@ -248,11 +266,33 @@ struct dead_letter {
 	int64_t when_us, time_us;
 	const char *ident, *reason, *answer, *peer;   /* NUL-terminated; empty when not known */
 	int status; unsigned attempts;
+	unsigned row, rows;                           /* of a transform's list; 0 of 1 unless it was one */
 	const char *source; size_t source_len;        /* as received and stamped */
 	const char *bytes; size_t len;                /* as it would have been sent; len 0 when it never was rendered */
 };
 /* Dead letters of a buffer or channel, oldest first, from position `from` on. Reads the disk. Any thread but workers. */
 void store_each_dead(struct store *s, uint32_t owner, uint64_t from, bool (*fn)(void *arg, const struct dead_letter *), void *arg);
+
+/* What is recorded as outstanding of a buffer in one block. Everything is borrowed during the call. */
+struct kept {
+	uint64_t position;
+	int64_t arrived;
+	uint32_t rendering;
+	unsigned n;                                    /* bits beyond are 0 */
+	const uint64_t *bits;
+	const struct chunk *chunk, *source;            /* NULL: cannot be read */
+};
+/* A buffer as it lies on disk, whether somebody sends it or not, oldest first, from position `from` on; fn returns false to stop, and waits for
+ * nothing: the database is held meanwhile. Any thread but workers. */
+void store_each_kept(struct store *s, uint32_t buffer, uint64_t from, bool (*fn)(void *arg, const struct kept *k), void *arg);
+/* The entry of the source chunk that an entry was made of; false when it is not there. */
+bool chunk_source(const struct chunk *c, unsigned i, const struct chunk *source, struct entry *out);
+
+/* The number of a name, if it has one; 0: it has none. */
+uint32_t store_find_name(struct store *s, enum name_kind kind, const char *name);
+/* Every name of a kind with its number and what is counted of it. Any thread but workers. */
+void store_each_name(struct store *s, enum name_kind kind, bool (*fn)(void *arg, uint32_t number, const char *name, const struct buffer_counts *),
+	void *arg);
 
 /* Forget the dead letters of an owner with positions from..to (inclusive), after a retry or by an operator's wish; recorded by the next commit. */
 void store_drop_dead(struct store *s, uint32_t owner, uint64_t from, uint64_t to);

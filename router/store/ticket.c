@@ -21,6 +21,7 @@ struct ticket *ticket_new(struct store *s, struct port *p, ticket_done_fn *done,
 		t = xmalloc(sizeof(*t));
 	*t = (struct ticket){ .store = s, .port = p, .done = done, .arg = arg, .skips = skips, .skips_cap = skips_cap };
 	t->dead_end = &t->dead;
+	t->steads_end = &t->steads;
 	return t;
 }
 
@@ -39,6 +40,7 @@ void ticket_empty(struct ticket *t)
 		free(d);
 	}
 	t->dead_end = &t->dead;
+	ticket_steads_free(t);
 	t->nskips = 0;
 	if (t->on_free)
 		t->on_free(t->on_free_arg);
@@ -170,6 +172,12 @@ void ticket_message_end(struct ticket *t, const struct message_head *head)
 	t->message = MESSAGE_ENDED;
 }
 
+void ticket_attempts(struct ticket *t, unsigned earlier)
+{
+	assert(t->message == MESSAGE_ENDED);
+	row_of(t->last->chunks[0], t->entry)->attempts = earlier;
+}
+
 /* ---- renderings */
 
 struct buf *ticket_rendering(struct ticket *t, uint32_t rendering, size_t *start)
@@ -273,6 +281,7 @@ void ticket_dead(struct ticket *t, uint32_t buffer, const char *reason)
 		.time_us = e->time_us,
 		.ident = ident,
 		.reason = reason,
+		.attempts = e->attempts + 1,
 		.source = c->value.p + e->offset,
 		.source_len = e->len,
 	});
@@ -308,7 +317,7 @@ void ticket_submit(struct ticket *t)
 		block_recycle(s, t->last);
 		t->last = before;
 	}
-	bool nothing = !t->first && !t->nskips && !t->dead;
+	bool nothing = !t->first && !t->nskips && !t->dead && !t->steads;
 	if (nothing)
 		ticket_empty(t);
 	t->next = NULL;
