@@ -298,7 +298,10 @@ static void http_commit(struct channel_type *t, const struct plan *now)
 	struct listening **at = &t->listenings, *l;
 
 	t->connections.max = t->host->connections_max;
+	/* A small share is enough; but a body that is allowed must be taken some time, and while it grows its buffer is up to twice as large. */
 	t->memory.max = (int64_t)(now->settings.limit_memory / 8);
+	if (t->memory.max < (int64_t)(now->settings.limit_body * 2 + (1 << 20)))
+		t->memory.max = (int64_t)(now->settings.limit_body * 2 + (1 << 20));
 	while ((l = *at)) {
 		if (!l->wanted) {
 			*at = l->next;
