@@ -356,6 +356,12 @@ void wire_write(struct wire *w, const void *p, size_t n)
 		event_active(w->flush, EV_WRITE, 0);
 }
 
+void wire_flush(struct wire *w)
+{
+	if (w->state == OPEN)
+		write_some(w);
+}
+
 bool wire_has_room(const struct wire *w)
 {
 	return w->out.len - w->sent < w->settings.output_max;

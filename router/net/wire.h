@@ -78,6 +78,8 @@ void wire_hold(struct wire *w, bool hold);
 
 /* Copied; goes out at the end of this turn. Also before the wire is open. Never refuses: an owner keeps to wire_has_room. */
 void wire_write(struct wire *w, const void *p, size_t n);
+/* Hand over now what the socket takes, for last words before wire_free. What goes wrong is found out by the loop. */
+void wire_flush(struct wire *w);
 /* Less than output_max waits to be written. */
 bool wire_has_room(const struct wire *w);
 /* Bytes that were written here and that the far end's kernel has not acknowledged (TCP), or the far end has not read (Unix socket). What TLS
