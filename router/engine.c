@@ -115,6 +115,17 @@ unsigned *engine_owners(struct engine *e, const struct plan *p)
 	return owners;
 }
 
+void engine_owner_follows(struct engine *e, const char *name, const char *was)
+{
+	void *owner = map_gets(&e->owners, was);
+	char *key;
+
+	if (!owner || map_gets(&e->owners, name))
+		return;
+	key = xstrdup(name);
+	map_put(&e->owners, key, strlen(key), owner);
+}
+
 /* Of limits.memory, half is for blocks on their way to destinations and an eighth for requests on their way to the store; small shares
  * are enough for full speed, so a backlog does not fill what it may. */
 uint64_t engine_store_memory(const struct plan *p)

@@ -64,9 +64,11 @@ int engine_run(const char *file);
 /* Bytes of tickets on their way to the store; thread-safe. */
 void engine_pending_add(struct engine *e, size_t bytes);
 void engine_pending_sub(struct engine *e, size_t bytes);
-/* Which worker serves each stream of this plan (malloc'ed). Main loop, or before it runs. */
 /* Bytes of blocks the store may hold in memory. */
 uint64_t engine_store_memory(const struct plan *p);
+/* Which worker serves each stream of this plan (malloc'ed). Main loop, or before it runs. */
 unsigned *engine_owners(struct engine *e, const struct plan *p);
+/* A stream that is not known yet goes to the worker of the one it was, which hands its buffer on. Main loop. */
+void engine_owner_follows(struct engine *e, const char *name, const char *was);
 
 #endif

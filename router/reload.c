@@ -1,7 +1,8 @@
 /* reload.c - see reload.h.
  *
  * Six steps. Everything that can fail happens in the first three, before anything that runs is touched: `load` on a thread of its own
- * (a large fleet takes its time, and loops never block), `compare` and `prepare` on the main loop. After that nothing can fail: each
+ * (a large fleet takes its time, and loops never block), `compare` and `prepare` on the main loop, and, where streams have new names, the write that
+ * says so, again on a thread: last, because it cannot be taken back. After that nothing can fail: each
  * worker takes the plan between two events, which is between two requests; when all have, the channel types go over; the old plan goes at its last unref. */
 #include "reload.h"
 
@@ -20,6 +21,7 @@
 #include "net/mailbox.h"
 #include "notify.h"
 #include "plan/plan.h"
+#include "rename.h"
 #include "spec/diag.h"
 #include "store/store.h"
 #include "transforms/host.h"
@@ -38,6 +40,7 @@ struct reload {
 	int64_t started_us;
 	unsigned waiting;              /* workers that have not taken the plan yet; main loop */
 	struct buf difference;
+	struct renames *renames;       /* streams that have a new name, NULL: none */
 };
 
 /* ---- load ------------------------------------------------------------------------------------------------------ */
@@ -79,7 +82,7 @@ struct plan *reload_compile(const char *file, bool no_secrets, struct diag *d)
 	return p;
 }
 
-/* Numbers for the names the plan brings. Names are never taken back, so a reload that fails later has changed nothing that anyone can see. */
+/* Numbers for the names the plan brings; renames_find() has given some their old ones. Names are never taken back, so a reload that fails later has changed nothing that anyone can see. */
 static int number_names(struct store *s, struct plan *p, char *why, size_t n)
 {
 	for (unsigned i = 0; i < p->nchannels; i++)
@@ -91,7 +94,9 @@ static int number_names(struct store *s, struct plan *p, char *why, size_t n)
 	for (unsigned i = 0; i < p->nstreams; i++) {
 		struct stream *st = &p->streams[i];
 
-		if (!(st->number = store_name(s, NAME_STREAM, st->name)) || !(st->buffer = store_name(s, NAME_BUFFER, st->buffer_name)))
+		if (!st->number && !(st->number = store_name(s, NAME_STREAM, st->name)))
+			goto refused;
+		if (!st->buffer && !(st->buffer = store_name(s, NAME_BUFFER, st->buffer_name)))
 			goto refused;
 	}
 	return 0;
@@ -123,6 +128,7 @@ static int load(struct reload *r)
 		snprintf(r->why, sizeof r->why, "%u problems in the specification", diag_errors(r->diag));
 		return -1;
 	}
+	r->renames = renames_find(e->store, r->plan, e->plan);
 	if (number_names(e->store, r->plan, r->why, sizeof r->why) < 0 || make_scripts(r) < 0)
 		return -1;
 	return 0;
@@ -231,6 +237,9 @@ static void commit(struct reload *r)
 	struct engine *e = r->engine;
 
 	adopt(e, r->plan);
+	for (unsigned i = 0; i < r->plan->nstreams; i++)
+		if (r->plan->streams[i].was)
+			engine_owner_follows(e, r->plan->streams[i].name, r->plan->streams[i].was);
 	r->owners = engine_owners(e, r->plan);
 	r->waiting = e->nworkers;
 	for (unsigned i = 0; i < e->nworkers; i++) {
@@ -253,6 +262,7 @@ static void reload_free(struct reload *r, bool keep_plan)
 	if (!keep_plan)
 		plan_unref(r->plan);
 	buf_fini(&r->difference);
+	renames_free(r->renames);
 	diag_free(r->diag);
 	free(r);
 }
@@ -311,6 +321,61 @@ static void reload_settled(void *arg)
 
 /* ---- the way through ----------------------------------------------------------------------------------------------- */
 
+/* Run a step that blocks beside the loops; `why` is filled when it can't be. */
+static void reload_beside(struct reload *r, void *(*step)(void *arg))
+{
+	sigset_t all, old;
+	int failed;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	failed = pthread_create(&r->thread, NULL, step, r);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r->running = !failed;
+	if (failed)
+		snprintf(r->why, sizeof r->why, "no thread for it: %s", strerror(failed));
+}
+
+static int rename_streams(struct reload *r)
+{
+	if (!r->renames || renames_write(r->engine->store, r->renames) == 0)
+		return 0;
+	snprintf(r->why, sizeof r->why, "the store could not record the new name of a stream (disk full or failing; see the log)");
+	return -1;
+}
+
+static void unprepare(struct engine *e)
+{
+	for (unsigned i = 0; types_channels[i]; i++)
+		types_channels[i]->abort(e->channels[i]);
+}
+
+/* The names are written, or not; on the main loop. */
+static void reload_renamed(void *arg)
+{
+	struct reload *r = arg;
+
+	pthread_join(r->thread, NULL);
+	r->running = false;
+	if (r->engine->stopping && !r->why[0])
+		snprintf(r->why, sizeof r->why, "stopping");
+	if (r->why[0]) {
+		unprepare(r->engine);
+		reload_end(r, false);
+		return;
+	}
+	commit(r);
+}
+
+static void *rename_thread(void *arg)
+{
+	struct reload *r = arg;
+
+	rename_streams(r);
+	mailbox_post(r->engine->mail, reload_renamed, r);
+	return NULL;
+}
+
 /* Back on the main loop with what the load made. */
 static void reload_loaded(void *arg)
 {
@@ -330,7 +395,15 @@ static void reload_loaded(void *arg)
 		reload_end(r, false);
 		return;
 	}
-	commit(r);
+	if (!r->renames) {
+		commit(r);
+		return;
+	}
+	reload_beside(r, rename_thread);
+	if (!r->running) {
+		unprepare(e);
+		reload_end(r, false);
+	}
 }
 
 static void *reload_thread(void *arg)
@@ -356,8 +429,6 @@ static struct reload *reload_new(struct engine *e)
 void reload_begin(struct engine *e)
 {
 	struct reload *r;
-	sigset_t all, old;
-	int failed;
 
 	if (e->stopping)
 		return;
@@ -367,15 +438,9 @@ void reload_begin(struct engine *e)
 	}
 	r = e->reload = reload_new(e);
 	notify_reloading();
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	failed = pthread_create(&r->thread, NULL, reload_thread, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	r->running = !failed;
-	if (failed) {
-		snprintf(r->why, sizeof r->why, "no thread for it: %s", strerror(failed));
+	reload_beside(r, reload_thread);
+	if (!r->running)
 		reload_end(r, false);
-	}
 }
 
 int reload_first(struct engine *e, struct plan *p)
@@ -384,7 +449,7 @@ int reload_first(struct engine *e, struct plan *p)
 	int status = -1;
 
 	r->plan = p;
-	if (load(r) < 0 || prepare(e, p, r->why, sizeof r->why) < 0) {
+	if (load(r) < 0 || prepare(e, p, r->why, sizeof r->why) < 0 || rename_streams(r) < 0) {
 		log_error("start", "failed", "reason=%s", log_quote(r->why));
 		goto out;
 	}

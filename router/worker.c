@@ -196,6 +196,21 @@ static void let_go(void *plan)
 	plan_unref(plan);
 }
 
+/* The flight of a stream that has a new name ends under the old one; then the new one takes the buffer, which is the same. (Where they are not on one
+ * worker, or the new name is just ending another flight, the new one asks for the buffer until it is free.) */
+static void live_renamed(struct worker *w, const struct stream *s)
+{
+	struct live *l = s->was ? map_gets(&w->streams, s->was) : NULL;
+
+	if (!l || l->buffer != s->buffer || map_gets(&w->streams, s->name))
+		return;
+	map_del(&w->streams, l->name, strlen(l->name));
+	free(l->name);
+	l->name = xstrdup(s->name);
+	map_put(&w->streams, l->name, strlen(l->name), l);
+	live_stop(l);
+}
+
 void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts *scripts, const unsigned *owners)
 {
 	const struct plan *old = w->loop.plan;
@@ -213,8 +228,10 @@ void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts 
 	memset(w->rendered, 0, w->nrendered * sizeof *w->rendered);
 
 	for (unsigned i = 0; i < plan->nstreams; i++) {
-		if (owners[i] == w->ix && plan->streams[i].enabled)
-			live_settle(w, plan, &plan->streams[i]);
+		if (owners[i] != w->ix || !plan->streams[i].enabled)
+			continue;
+		live_renamed(w, &plan->streams[i]);
+		live_settle(w, plan, &plan->streams[i]);
 	}
 	gone = xcalloc(w->streams.n + 1, sizeof *gone);
 	for (size_t i = 0; (slot = map_next(&w->streams, &i));) {

@@ -351,12 +351,35 @@ void names_partly(struct compiler *c)
 		warn_partly(c, node_get(c->kept->groups.node->entries[i].value, "devices"));
 }
 
+/* The name a stream had can't be another stream's, now or before. */
+static void check_was(struct compiler *c, const struct entry *e)
+{
+	const struct node *streams = c->kept->streams.node, *was = node_get(e->value, "was");
+	const struct entry *other;
+
+	if (was == NULL || was->kind != NODE_SCALAR || was->len == 0)
+		return;
+	other = map_gets(&c->kept->streams.names, was->text);
+	if (other != NULL)
+		problem_second(diag_add(c->diag, DIAG_CONFLICT, &was->at, "stream %s can't be what %s was: it is still there", diag_quote(c->diag, was->text, was->len),
+			diag_quote(c->diag, e->key->text, e->key->len)), &other->key->at, "defined here");
+	for (unsigned i = 0; other == NULL && &streams->entries[i] < e; i++) {
+		const struct node *same = node_get(streams->entries[i].value, "was");
+
+		if (node_is(same, was->text))
+			problem_second(diag_add(c->diag, DIAG_CONFLICT, &was->at, "stream %s became another one already", diag_quote(c->diag, was->text, was->len)),
+				&same->at, "which says so here");
+	}
+}
+
 void names_check(struct compiler *c)
 {
 	for (unsigned i = 0; i < c->kept->channels.node->n; i++)
 		check_format(c, c->kept->channels.node->entries[i].value);
 	for (unsigned i = 0; i < c->kept->streams.node->n; i++)
 		check_stream(c, &c->kept->streams.node->entries[i]);
+	for (unsigned i = 0; i < c->kept->streams.node->n; i++)
+		check_was(c, &c->kept->streams.node->entries[i]);
 	for (unsigned i = 0; i < c->kept->subscriptions->n; i++)
 		check_subscription(c, c->kept->subscriptions->items[i]);
 	check_groups(c);

@@ -88,7 +88,7 @@ void commit_delete(struct store *s, const struct key *k)
 /* Mono time at which there is something to do; 0: now. */
 static int64_t due(const struct store *s)
 {
-	if (s->stop || s->tickets || s->name_asks || s->dead_drops || (s->hurry && s->settlements))
+	if (s->stop || s->tickets || s->name_asks || s->name_changes || s->dead_drops || (s->hurry && s->settlements))
 		return 0;
 	return s->settle_since ? s->settle_since + SETTLE_WAIT_US : INT64_MAX;
 }
@@ -150,6 +150,8 @@ static void take(struct store *s)
 	s->dead_drops = NULL;
 	c->names = s->name_asks;
 	s->name_asks = NULL;
+	c->changes = s->name_changes;
+	s->name_changes = NULL;
 }
 
 /* ---- after the write */
@@ -354,13 +356,17 @@ static void refuse_waiting(struct store *s, const char *why)
 		port_done(t->port, t);
 		t = next;
 	}
-	while (s->name_asks) {
+	while (s->name_asks || s->name_changes) {
 		struct commit *c = s->commit;
 		struct name *mine = c->names;
+		struct name_changes *mine_too = c->changes;
 		c->names = s->name_asks;
+		c->changes = s->name_changes;
 		s->name_asks = NULL;
+		s->name_changes = NULL;
 		names_written(s, false);
 		c->names = mine;
+		c->changes = mine_too;
 	}
 	ports_signal(s);
 }
@@ -505,7 +511,7 @@ void *commit_main(void *store)
 	store_lock(s);
 	for (;;) {
 		wait_for_work(s);
-		bool idle = !s->tickets && !s->settlements && !s->compact && !s->name_asks && !s->dead_drops;
+		bool idle = !s->tickets && !s->settlements && !s->compact && !s->name_asks && !s->name_changes && !s->dead_drops;
 		if (s->stop && (s->abandoned || idle || !s->db || failures >= FAILURES_AT_END))
 			break;
 		take(s);

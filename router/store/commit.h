@@ -20,6 +20,7 @@ struct commit {
 	struct umap forgotten;          /* positions of letters whose place tickets took */
 	struct stead *moved;            /* entries of buffers that nobody sends, whose place tickets took */
 	struct name *names;
+	struct name_changes *changes;
 	bool anything;                  /* there is something to write */
 	uint64_t garbage;               /* bytes of rows that it deletes or replaces */
 	struct { struct chunk *chunk; size_t stored; } *shrunk;

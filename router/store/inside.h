@@ -263,6 +263,13 @@ void ports_signal(struct store *s);                             /* lock: writes 
 
 struct name { uint32_t number; enum name_kind kind; char *text; struct name *next; bool failed, written; };
 
+/* What store_rename asks for; it lies on the stack of who waits. */
+struct name_changes {
+	struct name_change { struct name *name; char *text; } *list;
+	unsigned n;
+	enum { CHANGES_WAIT, CHANGES_MADE, CHANGES_FAILED } state;  /* lock */
+};
+
 /* ---- the store */
 
 struct store {
@@ -292,6 +299,7 @@ struct store {
 	struct block *compact, **compact_end;
 	unsigned ncompact;
 	struct name *name_asks;     /* to be written */
+	struct name_changes *name_changes; /* likewise */
 	struct dead_drop { uint32_t owner; uint64_t from, to; struct dead_drop *next; } *dead_drops;
 
 	/* lock */

@@ -83,20 +83,124 @@ uint32_t store_name(struct store *s, enum name_kind kind, const char *name)
 	return number;
 }
 
+uint32_t store_known(struct store *s, enum name_kind kind, const char *name)
+{
+	struct name *e = name_make(0, kind, name, strlen(name)), *known;
+	store_lock(s);
+	known = map_get(&s->names, e->text, strlen(e->text));
+	uint32_t number = known && known->written ? known->number : 0;
+	store_unlock(s);
+	name_free(e);
+	return number;
+}
+
+void store_each_name(struct store *s, enum name_kind kind, const char *prefix, void (*fn)(void *arg, uint32_t number, const char *name), void *arg)
+{
+	struct found { uint32_t number; char *text; } *all;
+	size_t n = 0, i = 0;
+	store_lock(s);
+	all = xcalloc(s->names_by_number.n + 1, sizeof(*all));
+	for (struct umap_slot *slot; (slot = umap_next(&s->names_by_number, &i));) {
+		const struct name *e = (const struct name *)(uintptr_t)slot->value;
+		if (e->kind == kind && e->written && strncmp(e->text + 1, prefix, strlen(prefix)) == 0)
+			all[n++] = (struct found){ e->number, xstrdup(e->text + 1) };
+	}
+	store_unlock(s);
+	for (size_t k = 0; k < n; k++) {
+		fn(arg, all[k].number, all[k].text);
+		free(all[k].text);
+	}
+	free(all);
+}
+
+/* ---- other texts */
+
+static struct name *written_name(struct store *s, enum name_kind kind, const char *text)
+{
+	char *key = xmalloc(strlen(text) + 2);
+	key[0] = (char)kind;
+	memcpy(key + 1, text, strlen(text) + 1);
+	struct name *e = map_get(&s->names, key, strlen(key));
+	free(key);
+	return e && e->written ? e : NULL;
+}
+
+static void change(struct name_changes *c, struct name *e, const char *text)
+{
+	char *copy = xmalloc(strlen(text) + 2);
+	copy[0] = (char)e->kind;
+	memcpy(copy + 1, text, strlen(text) + 1);
+	c->list[c->n++] = (struct name_change){ e, copy };
+}
+
+int store_rename(struct store *s, const struct renaming *list, unsigned n)
+{
+	struct name_changes c = { .list = xcalloc(2 * (size_t)n + 1, sizeof(*c.list)), .state = CHANGES_WAIT };
+	store_lock(s);
+	for (unsigned i = 0; i < n; i++) {
+		struct name *from = written_name(s, list[i].kind, list[i].from), *to = written_name(s, list[i].kind, list[i].to);
+		if (!from || from == to)
+			continue;
+		change(&c, from, list[i].to);
+		if (to)
+			change(&c, to, list[i].from);
+	}
+	if (s->stop && c.n)
+		c.state = CHANGES_FAILED;
+	else if (c.n) {
+		s->name_changes = &c;
+		pthread_cond_signal(&s->work);
+		while (c.state == CHANGES_WAIT)
+			pthread_cond_wait(&s->moved, &s->lock);
+	}
+	store_unlock(s);
+	for (unsigned i = 0; i < c.n; i++)
+		free(c.list[i].text);
+	free(c.list);
+	return c.state == CHANGES_FAILED ? -1 : 0;
+}
+
+/* They are on disk: the texts change hands. Old ones go out first, for two may have changed places. */
+static void changes_written(struct store *s, struct name_changes *c, bool ok)
+{
+	for (unsigned i = 0; ok && i < c->n; i++)
+		map_del(&s->names, c->list[i].name->text, strlen(c->list[i].name->text));
+	for (unsigned i = 0; ok && i < c->n; i++) {
+		struct name *e = c->list[i].name;
+		char *old = e->text;
+		e->text = c->list[i].text;
+		c->list[i].text = old;
+		map_put(&s->names, e->text, strlen(e->text), e);
+	}
+	c->state = ok ? CHANGES_MADE : CHANGES_FAILED;
+}
+
+/* ---- on the commit thread */
+
+static void write_row(struct store *s, uint32_t number, const char *text)
+{
+	struct key k = key_name(number);
+	buf_clear(&s->commit->row);
+	sealed_encode(&s->commit->row, &k, text, strlen(text));
+	commit_put(s, &k, &s->commit->row);
+}
+
 void names_write(struct store *s)
 {
 	struct commit *c = s->commit;
+	for (unsigned i = 0; c->changes && i < c->changes->n; i++)
+		write_row(s, c->changes->list[i].name->number, c->changes->list[i].text);
 	for (struct name *e = c->names; e; e = e->next) {
-		struct key k = key_name(e->number);
-		buf_clear(&c->row);
-		sealed_encode(&c->row, &k, e->text, strlen(e->text));
-		commit_put(s, &k, &c->row);
+		write_row(s, e->number, e->text);
 	}
 }
 
 void names_written(struct store *s, bool ok)
 {
 	struct commit *c = s->commit;
+	if (c->changes)
+		changes_written(s, c->changes, ok);
+	c->changes = NULL;
 	while (c->names) {
 		struct name *e = c->names;
 		c->names = e->next;

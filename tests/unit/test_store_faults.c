@@ -143,6 +143,31 @@ static void test_a_failed_sync_may_have_been_written(void **state)
 	assert_int_equal(bed_put(&bed, B, "third"), TICKET_TAKEN);
 }
 
+static void test_names_change_all_or_none(void **state)
+{
+	(void)state;
+	const struct renaming list[] = { { NAME_BUFFER, "a", "b" }, { NAME_STREAM, "a", "b" } };
+	bed_open(&bed);
+	uint32_t a = store_name(bed.store, NAME_BUFFER, "a"), s = store_name(bed.store, NAME_STREAM, "a");
+	store_env_fail(bed.env, ENV_WRITE, 1, 1, EIO);
+	assert_int_equal(store_rename(bed.store, list, 2), -1);
+	for (int reopened = 0; reopened < 2; reopened++) {
+		assert_int_equal(store_known(bed.store, NAME_BUFFER, "a"), a);
+		assert_int_equal(store_known(bed.store, NAME_STREAM, "a"), s);
+		assert_int_equal(store_known(bed.store, NAME_STREAM, "b") + store_known(bed.store, NAME_BUFFER, "b"), 0);
+		bed_reopen(&bed);
+	}
+	/* Not synced, but written: the reopened database has them, and so it was done. */
+	store_env_fail(bed.env, ENV_SYNC, 1, 1, EIO);
+	assert_int_equal(store_rename(bed.store, list, 2), 0);
+	for (int reopened = 0; reopened < 2; reopened++) {
+		assert_int_equal(store_known(bed.store, NAME_BUFFER, "b"), a);
+		assert_int_equal(store_known(bed.store, NAME_STREAM, "b"), s);
+		assert_int_equal(store_known(bed.store, NAME_STREAM, "a") + store_known(bed.store, NAME_BUFFER, "a"), 0);
+		bed_reopen(&bed);
+	}
+}
+
 static void test_a_full_disk_refuses_and_recovers(void **state)
 {
 	(void)state;
@@ -392,6 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_any_operation_fails_and_nothing_taken_is_lost),
 		T(test_a_failed_sync_may_have_been_written),
+		T(test_names_change_all_or_none),
 		T(test_a_full_disk_refuses_and_recovers),
 		T(test_a_power_cut_loses_nothing_taken),
 		T(test_a_rotten_chunk_is_counted_and_the_rest_delivered),
