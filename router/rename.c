@@ -30,7 +30,6 @@ struct renames {
 
 /* What is known of all buffers of one stream. */
 struct belongings {
-	struct store *store;
 	const char *prefix;           /* "OLD > " */
 	uint64_t kept, lived;         /* messages and dead letters; all that were ever counted */
 	struct renames *renames;      /* with another name for each of them, or NULL */
@@ -53,29 +52,28 @@ static char *joined(const char *stream, const char *rest)
 	return buf_take(&b);
 }
 
-static void look(void *arg, uint32_t number, const char *name)
+static bool look(void *arg, uint32_t number, const char *name, const struct buffer_counts *c)
 {
 	struct belongings *b = arg;
-	const char *rest = name + strlen(b->prefix), *second = strstr(rest, BETWEEN);
-	struct buffer_counts c;
+	const char *second;
 
+	(void)number;
 	/* "a > b > http > json" is no buffer of "a". */
-	if (second == NULL || strstr(second + 1, BETWEEN) != NULL)
-		return;
-	if (buffer_counts(b->store, number, &c)) {
-		b->kept += c.buffered + c.dead_kept;
-		b->lived += c.matched;
-	}
+	if (strncmp(name, b->prefix, strlen(b->prefix)) != 0 || !(second = strstr(name + strlen(b->prefix), BETWEEN)) || strstr(second + 1, BETWEEN))
+		return true;
+	b->kept += c->buffered + c->dead_kept;
+	b->lived += c->matched;
 	if (b->renames)
 		rename_add(b->renames, NAME_BUFFER, xstrdup(name), joined(b->to, name + strlen(b->prefix) - strlen(BETWEEN)));
+	return true;
 }
 
 static struct belongings belongings_of(struct store *s, const char *stream, struct renames *renames, const char *to)
 {
 	char *prefix = joined(stream, BETWEEN);
-	struct belongings b = { .store = s, .prefix = prefix, .renames = renames, .to = to };
+	struct belongings b = { .prefix = prefix, .renames = renames, .to = to };
 
-	store_each_name(s, NAME_BUFFER, prefix, look, &b);
+	store_each_name(s, NAME_BUFFER, look, &b);
 	free(prefix);
 	b.prefix = NULL;
 	return b;
@@ -92,7 +90,7 @@ static bool is_due(struct store *s, const struct stream *st, const struct plan *
 	char *object;
 	bool in_use = now && plan_stream(now, st->name);
 
-	if (!store_known(s, NAME_STREAM, st->was))
+	if (!store_find_name(s, NAME_STREAM, st->was))
 		return false;
 	*old = belongings_of(s, st->was, NULL, NULL);
 	new = belongings_of(s, st->name, NULL, NULL);
@@ -110,7 +108,7 @@ static bool is_due(struct store *s, const struct stream *st, const struct plan *
 		return true;
 	if (new.lived > 0)
 		return old->kept > 0;
-	return old->lived > 0 || old->kept > 0 || !store_known(s, NAME_STREAM, st->name);
+	return old->lived > 0 || old->kept > 0 || !store_find_name(s, NAME_STREAM, st->name);
 }
 
 static struct renames *renames_new(unsigned streams)
@@ -137,8 +135,8 @@ struct renames *renames_find(struct store *s, struct plan *next, const struct pl
 		belongings_of(s, st->was, r, st->name);
 		rename_add(r, NAME_STREAM, xstrdup(st->was), xstrdup(st->name));
 		buffer = joined(st->was, st->buffer_name + strlen(st->name));
-		st->number = store_known(s, NAME_STREAM, st->was);
-		st->buffer = store_known(s, NAME_BUFFER, buffer);
+		st->number = store_find_name(s, NAME_STREAM, st->was);
+		st->buffer = store_find_name(s, NAME_BUFFER, buffer);
 		r->told[r->ntold++] = (struct told){ object_of(st), xstrdup(st->was), old.kept, old.lived };
 		free(buffer);
 	}

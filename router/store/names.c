@@ -83,36 +83,6 @@ uint32_t store_name(struct store *s, enum name_kind kind, const char *name)
 	return number;
 }
 
-uint32_t store_known(struct store *s, enum name_kind kind, const char *name)
-{
-	struct name *e = name_make(0, kind, name, strlen(name)), *known;
-	store_lock(s);
-	known = map_get(&s->names, e->text, strlen(e->text));
-	uint32_t number = known && known->written ? known->number : 0;
-	store_unlock(s);
-	name_free(e);
-	return number;
-}
-
-void store_each_name(struct store *s, enum name_kind kind, const char *prefix, void (*fn)(void *arg, uint32_t number, const char *name), void *arg)
-{
-	struct found { uint32_t number; char *text; } *all;
-	size_t n = 0, i = 0;
-	store_lock(s);
-	all = xcalloc(s->names_by_number.n + 1, sizeof(*all));
-	for (struct umap_slot *slot; (slot = umap_next(&s->names_by_number, &i));) {
-		const struct name *e = (const struct name *)(uintptr_t)slot->value;
-		if (e->kind == kind && e->written && strncmp(e->text + 1, prefix, strlen(prefix)) == 0)
-			all[n++] = (struct found){ e->number, xstrdup(e->text + 1) };
-	}
-	store_unlock(s);
-	for (size_t k = 0; k < n; k++) {
-		fn(arg, all[k].number, all[k].text);
-		free(all[k].text);
-	}
-	free(all);
-}
-
 /* ---- other texts */
 
 static struct name *written_name(struct store *s, enum name_kind kind, const char *text)

@@ -70,11 +70,6 @@ void store_set_limits(struct store *s, uint64_t disk_limit, uint64_t memory_limi
 enum name_kind { NAME_STREAM = 's', NAME_CHANNEL = 'c', NAME_RENDERING = 'r', NAME_BUFFER = 'b' };
 uint32_t store_name(struct store *s, enum name_kind kind, const char *name);
 
-/* The number of a name that is known, 0 when it is not. Any thread. */
-uint32_t store_known(struct store *s, enum name_kind kind, const char *name);
-/* Names whose text begins so: fn is called without the store's lock. Any thread but workers. */
-void store_each_name(struct store *s, enum name_kind kind, const char *prefix, void (*fn)(void *arg, uint32_t number, const char *name), void *arg);
-
 /* Names get other texts, and keep their numbers: whatever lies under a number goes by its new name from then on. All of them in one synced write,
  * or none: 0, or -1. Where the new text is another's, that one gets the old: they change places. A `from` that is not known is passed over.
  * Blocking, as store_name is; one caller at a time, and none of store_name meanwhile. */

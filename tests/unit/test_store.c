@@ -376,39 +376,28 @@ static void test_names_are_kept(void **state)
 	assert_true(c && c != a && c != b);
 }
 
-static void add_name(void *arg, uint32_t number, const char *name)
-{
-	buf_addf(arg, "%s=%u ", name, number);
-}
-
 static void test_names_change_places_and_what_lies_under_a_number_goes_by_its_new_name(void **state)
 {
 	(void)state;
 	uint32_t a = store_name(bed.store, NAME_BUFFER, "a > x"), b = store_name(bed.store, NAME_BUFFER, "b > x"), s = store_name(bed.store, NAME_STREAM, "a");
-	struct buf told = BUF_INIT, want = BUF_INIT;
 	const struct renaming list[] = {
 		{ NAME_BUFFER, "a > x", "b > x" }, { NAME_STREAM, "a", "b" }, { NAME_BUFFER, "nobody > x", "c > x" },
 	};
 
 	assert_int_equal(bed_put(&bed, a, "m"), TICKET_TAKEN);
-	assert_int_equal(store_known(bed.store, NAME_STREAM, "b"), 0);
+	assert_int_equal(store_find_name(bed.store, NAME_STREAM, "b"), 0);
 	assert_int_equal(store_rename(bed.store, list, 3), 0);
 	for (int reopened = 0; reopened < 2; reopened++) {
-		assert_int_equal(store_known(bed.store, NAME_BUFFER, "b > x"), a);
-		assert_int_equal(store_known(bed.store, NAME_BUFFER, "a > x"), b);
-		assert_int_equal(store_known(bed.store, NAME_STREAM, "b"), s);
-		assert_int_equal(store_known(bed.store, NAME_STREAM, "a"), 0);
-		assert_int_equal(store_known(bed.store, NAME_BUFFER, "c > x"), 0);
+		assert_int_equal(store_find_name(bed.store, NAME_BUFFER, "b > x"), a);
+		assert_int_equal(store_find_name(bed.store, NAME_BUFFER, "a > x"), b);
+		assert_int_equal(store_find_name(bed.store, NAME_STREAM, "b"), s);
+		assert_int_equal(store_find_name(bed.store, NAME_STREAM, "a"), 0);
+		assert_int_equal(store_find_name(bed.store, NAME_BUFFER, "c > x"), 0);
 		assert_int_equal(store_name(bed.store, NAME_BUFFER, "b > x"), a);
 		assert_int_equal(bed_counts(&bed, a).buffered, 1);
 		bed_reopen(&bed);
 	}
-	store_each_name(bed.store, NAME_BUFFER, "b > ", add_name, &told);
-	buf_addf(&want, "b > x=%u ", a);
-	assert_string_equal(told.p, want.p);
 	assert_int_equal(store_rename(bed.store, NULL, 0), 0);
-	buf_fini(&told);
-	buf_fini(&want);
 }
 
 static void test_ids_and_positions_rise_over_a_restart(void **state)

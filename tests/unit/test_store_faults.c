@@ -152,18 +152,18 @@ static void test_names_change_all_or_none(void **state)
 	store_env_fail(bed.env, ENV_WRITE, 1, 1, EIO);
 	assert_int_equal(store_rename(bed.store, list, 2), -1);
 	for (int reopened = 0; reopened < 2; reopened++) {
-		assert_int_equal(store_known(bed.store, NAME_BUFFER, "a"), a);
-		assert_int_equal(store_known(bed.store, NAME_STREAM, "a"), s);
-		assert_int_equal(store_known(bed.store, NAME_STREAM, "b") + store_known(bed.store, NAME_BUFFER, "b"), 0);
+		assert_int_equal(store_find_name(bed.store, NAME_BUFFER, "a"), a);
+		assert_int_equal(store_find_name(bed.store, NAME_STREAM, "a"), s);
+		assert_int_equal(store_find_name(bed.store, NAME_STREAM, "b") + store_find_name(bed.store, NAME_BUFFER, "b"), 0);
 		bed_reopen(&bed);
 	}
 	/* Not synced, but written: the reopened database has them, and so it was done. */
 	store_env_fail(bed.env, ENV_SYNC, 1, 1, EIO);
 	assert_int_equal(store_rename(bed.store, list, 2), 0);
 	for (int reopened = 0; reopened < 2; reopened++) {
-		assert_int_equal(store_known(bed.store, NAME_BUFFER, "b"), a);
-		assert_int_equal(store_known(bed.store, NAME_STREAM, "b"), s);
-		assert_int_equal(store_known(bed.store, NAME_STREAM, "a") + store_known(bed.store, NAME_BUFFER, "a"), 0);
+		assert_int_equal(store_find_name(bed.store, NAME_BUFFER, "b"), a);
+		assert_int_equal(store_find_name(bed.store, NAME_STREAM, "b"), s);
+		assert_int_equal(store_find_name(bed.store, NAME_STREAM, "a") + store_find_name(bed.store, NAME_BUFFER, "a"), 0);
 		bed_reopen(&bed);
 	}
 }
