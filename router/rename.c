@@ -149,8 +149,9 @@ int renames_write(struct store *s, const struct renames *r)
 		return -1;
 	for (unsigned i = 0; i < r->ntold; i++) {
 		const struct told *t = &r->told[i];
+		const char *object = t->object;
 
-		log_info(t->object, "renamed", "was=%s kept=%llu counted=%llu", log_quote(t->was), (unsigned long long)t->kept, (unsigned long long)t->lived);
+		log_info(object, "renamed", "was=%s kept=%llu counted=%llu", log_quote(t->was), (unsigned long long)t->kept, (unsigned long long)t->lived);
 	}
 	return 0;
 }
