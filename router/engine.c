@@ -57,6 +57,14 @@ static void engine_submit(void *arg, const struct intake *in)
 	pipeline_submit(in->loop->worker, in);
 }
 
+static void engine_conn_end(void *arg, struct intake_loop *l, int conn)
+{
+	struct worker *w = l->worker;
+
+	(void)arg;
+	scripts_conn_end(w->scripts, conn);
+}
+
 static bool engine_may_read(void *arg, struct intake_loop *l)
 {
 	struct engine *e = arg;
@@ -281,7 +289,7 @@ static void start_channels(struct engine *e, const struct plan *p)
 {
 	e->host = (struct channel_host){
 		.base = e->base, .arg = e, .pick = engine_pick, .post = engine_post, .submit = engine_submit,
-		.may_read = engine_may_read, .connections_max = p->settings.limit_connections,
+		.may_read = engine_may_read, .conn_end = engine_conn_end, .connections_max = p->settings.limit_connections,
 	};
 	for (unsigned i = 0; types_channels[i]; i++)
 		e->channels[i] = types_channels[i]->new(&e->host);

@@ -2,7 +2,7 @@
  *
  * No message is allocated: its bytes go from the receive buffer, stamped, straight into the ticket's block, and everything after that
  * (conditions, transforms, templates) reads them there. */
-#include "pipeline.h"
+#include "pipeline_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,6 @@
 #include "base/stats.h"
 #include "channels/channel.h"
 #include "engine.h"
-#include "message/body.h"
 #include "message/write.h"
 #include "plan/plan.h"
 #include "plan/where.h"
@@ -25,35 +24,6 @@
 #define IDENT_MAX 256
 #define ADDRESS_VALUE_MAX 1024
 #define ADDRESS_MAX 3072         /* with the names below what the store takes beside an entry */
-
-/* A request on its way to the store; lives until its source is answered. */
-struct job {
-	struct job *next;              /* in the worker's free list */
-	struct worker *worker;
-	struct stats_channel *stats;
-	void (*done)(void *arg, const struct intake_result *r);
-	void *arg;
-	unsigned taken, nrefused, ntold;
-	size_t bytes;                  /* counted in engine.pending */
-	struct refusal told[INTAKE_REFUSALS_MAX];
-	/* Of a format's adapter; `words` is why nothing could be decoded. */
-	struct buf after, refuse, words;
-	bool has_after, has_refuse;
-};
-
-/* What is the same for all messages of a request. */
-struct request {
-	struct worker *w;
-	const struct plan *plan;
-	const struct channel *channel;
-	const char *peer;
-	struct ticket *ticket;
-	struct job *job;
-	int64_t now_us;
-	struct stamp stamps[STAMPS_MAX];
-	struct buf *text;              /* of the stamps: peer, channel.name, server.timestamp, timestamp */
-	size_t time_at;                /* where the message's own timestamp is written */
-};
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------------- */
 
@@ -72,6 +42,7 @@ static struct job *job_new(struct worker *w, const struct intake *in)
 	j->taken = j->nrefused = j->ntold = 0;
 	j->bytes = 0;
 	j->has_after = j->has_refuse = false;
+	j->mute = in->mute;
 	return j;
 }
 
@@ -87,7 +58,9 @@ static void job_end(struct job *j, enum intake_outcome outcome, const char *why,
 		stats_add(&j->stats->taken, j->taken);
 		stats_add(&j->stats->refused, j->nrefused);
 	}
-	const struct buf *own = outcome == INTAKE_TAKEN ? (j->has_after ? &j->after : NULL) : (j->has_refuse ? &j->refuse : NULL);
+	/* Where no is no answer, what was set aside is answered as what was taken. */
+	bool well = outcome == INTAKE_TAKEN || (outcome == INTAKE_REFUSED && j->mute && !j->has_refuse);
+	const struct buf *own = well ? (j->has_after ? &j->after : NULL) : (j->has_refuse ? &j->refuse : NULL);
 	if (own) {
 		r.answer = own->p ? own->p : "";
 		r.answer_len = own->len;
@@ -197,12 +170,12 @@ static void device_stamps_undo(struct request *q, const struct device *d)
 
 /* ---- one message --------------------------------------------------------------------------------------------------------- */
 
-static void refuse(struct request *q, unsigned index, const char *reason, const char *bytes, size_t len)
+void pipeline_refuse(struct request *q, unsigned index, const char *reason, const char *bytes, size_t len)
 {
 	struct job *j = q->job;
 
 	j->nrefused++;
-	if (j->ntold < INTAKE_REFUSALS_MAX)
+	if (j->ntold < INTAKE_REFUSALS_MAX && !(q->lines && j->ntold && j->told[j->ntold - 1].index == index))
 		j->told[j->ntold++] = (struct refusal){ index, reason };
 	ticket_refuse(q->ticket, q->channel->number, reason, bytes, len, q->peer);
 }
@@ -340,7 +313,7 @@ static void unrouted(struct request *q, const struct message_head *head)
 	unrouted_add(head->ident, head->ident_len);
 }
 
-static void take(struct request *q, const struct message *received, unsigned index)
+void pipeline_take(struct request *q, const struct message *received, unsigned index)
 {
 	struct worker *w = q->w;
 	struct message_head head;
@@ -353,7 +326,7 @@ static void take(struct request *q, const struct message *received, unsigned ind
 	const char *why = message_head(q, received, &head);
 
 	if (why) {
-		refuse(q, index, why, received->bytes, received->len);
+		pipeline_refuse(q, index, why, received->bytes, received->len);
 		return;
 	}
 	q->job->taken++;
@@ -381,7 +354,7 @@ static void take(struct request *q, const struct message *received, unsigned ind
 		/* Only more fields than a message may have: the router's own came on top of the message's. */
 		ticket_message_undo(q->ticket);
 		q->job->taken--;
-		refuse(q, index, "too many fields", received->bytes, received->len);
+		pipeline_refuse(q, index, "too many fields", received->bytes, received->len);
 		return;
 	}
 	for (unsigned i = 0; i < route.n; i++) {
@@ -396,83 +369,6 @@ static void take(struct request *q, const struct message *received, unsigned ind
 		ticket_message_undo(q->ticket);
 		unrouted(q, &head);
 	}
-}
-
-/* ---- formats that are adapters ----------------------------------------------------------------------------------------------- */
-
-static void keep(struct buf *to, bool *has, const struct buf *from, bool given)
-{
-	*has = given;
-	if (!given)
-		return;
-	buf_clear(to);
-	buf_add(to, from->p, from->len);
-}
-
-/* Bytes that made the adapter fail may hold messages that nobody will send again: they are a dead letter, with the traceback; the source is
- * told the first line. */
-static void undecoded(struct request *q, const struct intake *in, const char *why)
-{
-	struct job *j = q->job;
-
-	buf_clear(&j->words);
-	buf_add(&j->words, why, strcspn(why, "\n"));
-	buf_addc(&j->words, '\0');
-	j->nrefused = j->ntold = 1;
-	j->told[0] = (struct refusal){ 0, j->words.p };
-	ticket_refuse(q->ticket, q->channel->number, why, in->body, in->len, q->peer);
-}
-
-/* The messages of a body, as the channel's adapter finds them. False with words in why: it is none of that format. */
-static bool decode(struct request *q, const struct intake *in, char *why, size_t whylen)
-{
-	struct worker *w = q->w;
-	struct decoded *d = &w->decoded;
-	const struct arrival arrival = { .peer = in->peer, .method = in->method, .query = in->query, .nheaders = in->nheaders,
-		.header_names = in->header_names, .header_values = in->header_values, .now_us = q->now_us };
-
-	if (scripts_decode(w->scripts, q->channel, &arrival, in->body ? in->body : "", in->len, d, why, whylen) < 0) {
-		if (!d->malformed)
-			undecoded(q, in, why);
-		return !d->malformed;
-	}
-	keep(&q->job->after, &q->job->has_after, &d->after, d->has_after);
-	keep(&q->job->refuse, &q->job->has_refuse, &d->refuse, d->has_refuse);
-	if (d->used < in->len) {
-		snprintf(why, whylen, "incomplete: format %s understands %zu of %zu bytes", q->channel->format, d->used, in->len);
-		return false;
-	}
-	for (unsigned i = 0; i < d->messages.n; i++) {
-		size_t from = i ? d->messages.ends[i - 1] : 0;
-		const char *p = d->messages.bytes.p + from, *end = d->messages.bytes.p + d->messages.ends[i], *stop;
-		struct message m;
-		enum json_fault fault = message_index(&w->received, p, end, &m, &stop);
-
-		if (fault == JSON_OK && stop == end)
-			take(q, &m, i);
-		else
-			refuse(q, i, fault == JSON_OK ? "not one object" : json_fault_text(fault), p, (size_t)(end - p));
-	}
-	return true;
-}
-
-/* The messages of a body in the router's own format. */
-static bool read_body(struct request *q, const struct intake *in, char *why, size_t whylen)
-{
-	struct body body;
-	struct message m;
-	enum body_step step;
-
-	body_open(&body, in->body, in->len, q->channel->at);
-	while ((step = body_next(&body, &q->w->received, &m)) < BODY_END) {
-		if (step == BODY_MESSAGE)
-			take(q, &m, body.index);
-		else
-			refuse(q, body.index, body.reason, body.item, body.item_len);
-	}
-	if (step == BODY_FAULT)
-		snprintf(why, whylen, "%s at byte %zu", body.reason, body.position);
-	return step != BODY_FAULT;
 }
 
 /* ---- the request ------------------------------------------------------------------------------------------------------------ */
@@ -490,7 +386,7 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 	stats_add(&q.job->stats->requests, 1);
 	request_stamps(&q);
 
-	whole = in->channel->decoder_options ? decode(&q, in, why, sizeof why) : read_body(&q, in, why, sizeof why);
+	whole = pipeline_read(&q, in, why, sizeof why);
 	stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
 
 	if (!whole) {

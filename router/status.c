@@ -139,6 +139,7 @@ static void channels(struct buf *b, const struct plan *p)
 		number(b, "refused", stats_get(&c->refused));
 		number(b, "unrouted", stats_get(&c->unrouted));
 		number(b, "unavailable", stats_get(&c->unavailable));
+		number(b, "lost", stats_get(&c->lost));
 		buf_adds(b, "}");
 	}
 	buf_adds(b, "]");

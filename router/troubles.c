@@ -59,7 +59,7 @@ void troubles_refused(const char *channel, uint64_t messages, const char *why)
 	c = of("channel", channel);
 	if (seldom(&c->refused, clock_mono_us(), &n))
 		log_warn(c->object, "refused", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
-			log_quote("they are kept as dead letters of the channel; the answer told the source which and why"));
+			log_quote("they are kept as dead letters of the channel; the answer, where the source gets one, told which and why"));
 	pthread_mutex_unlock(&lock);
 }
 

@@ -249,8 +249,11 @@ void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts 
 	}
 	free(gone);
 
-	if (old_scripts)
+	if (old_scripts) {
+		if (scripts)
+			scripts_take_conns(scripts, old_scripts);
 		scripts_free(old_scripts);
+	}
 	/* The last reference frees a whole fleet's arena: not on a loop that has messages to carry. */
 	if (old)
 		mailbox_post(w->engine->mail, let_go, (void *)old);

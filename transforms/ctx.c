@@ -170,11 +170,7 @@ RAISES static int push_conn(lua_State *L, int *conn)
 {
 	if (!conn)
 		return luaL_error(L, "ctx.conn: there is no connection here");
-	if (*conn == 0) {
-		lua_newtable(L);
-		*conn = luaL_ref(L, LUA_REGISTRYINDEX);
-	}
-	lua_rawgeti(L, LUA_REGISTRYINDEX, *conn);
+	conn_push(L, conn);
 	return 1;
 }
 

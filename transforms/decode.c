@@ -160,9 +160,3 @@ int scripts_decode(struct scripts *s, const struct channel *c, const struct arri
 	buf_fini(&words);
 	return failed;
 }
-
-void scripts_conn_end(struct scripts *s, int conn)
-{
-	if (conn)
-		luaL_unref(scripts_vm(s)->L, LUA_REGISTRYINDEX, conn);
-}

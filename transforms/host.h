@@ -40,6 +40,9 @@ unsigned adapters_run_vectors(struct adapters *a, const struct plan *p, struct d
 struct scripts *scripts_new(struct adapters *a, const struct plan *p, char *why, size_t whylen);
 void scripts_free(struct scripts *s);
 
+/* The connections of a state that is about to go, under the same numbers; of ctx.conn plain values alone are carried over. */
+void scripts_take_conns(struct scripts *s, struct scripts *old);
+
 /* What a call is told beside the message. */
 struct call {
 	const char *stream;          /* the first stream of this rendering: for ctx.stream and logs */
@@ -91,7 +94,7 @@ void decoded_fini(struct decoded *d);
 /* The channel's format must be an adapter. 0, or -1 with why (file:line, traceback; where out->malformed, the adapter's own words). */
 int scripts_decode(struct scripts *s, const struct channel *c, const struct arrival *in, const char *bytes, size_t n, struct decoded *out,
                    char *why, size_t whylen);
-/* A conn belongs to the state it was made in: after a reload begin with 0 again; nothing need be given back to a state that goes. */
+/* A conn belongs to the state it was made in, and to the next one if that takes it over. */
 void scripts_conn_end(struct scripts *s, int conn);
 
 /* ---- a destination's own words: request, verdict, credentials -------------------------------------------------------------- */

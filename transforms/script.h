@@ -54,6 +54,10 @@ void ctx_end(struct vm *vm);
 /* What the script did to ctx.state, into facts->state. */
 RAISES void ctx_keep_state(lua_State *L, int i);
 
+/* conn.c: push the table of this connection; 0 gets a number. */
+RAISES void conn_push(lua_State *L, int *conn);
+void conn_end(struct vm *vm, int conn);
+
 /* result.c: append what transform returned (at `first` and behind it) to out. */
 RAISES enum render_result result_take(lua_State *L, int first, struct rows *out, struct buf *why);
 void rows_end(struct rows *r);

@@ -201,8 +201,7 @@ static int ask(struct running *r, struct vector *v, struct far *f, struct decode
 		struct arrival in = { .peer = v->has_peer ? v->peer.p : NULL, .method = v->has_method ? v->method.p : NULL,
 			.query = v->has_query ? v->query.p : NULL, .topic = v->has_topic ? v->topic.p : NULL, .now_us = v->now_us, .conn = &conn };
 		int failed = far_decode(f, &in, v->input.p ? v->input.p : "", v->input.len, d, why);
-		if (conn)
-			luaL_unref(r->a->vm->L, LUA_REGISTRYINDEX, conn);
+		conn_end(r->a->vm, conn);
 		v->decoded = d;
 		return failed;
 	}

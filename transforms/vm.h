@@ -64,6 +64,7 @@ struct vm {
 	struct index index;
 	struct proxy *proxies;  /* msg.c */
 	uint64_t calls;         /* batch.c: handles of an earlier call are dead */
+	int conns;              /* conn.c: the last number given */
 	struct ctx *ctx;        /* ctx.c: the one that knows of the call that runs */
 	uint16_t slots[256];    /* msg.c: where a key was last found */
 	const char *method_names[4];

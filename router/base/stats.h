@@ -29,7 +29,8 @@
 	X(taken, "messages committed and answered as taken")                  \
 	X(refused, "messages refused")                                        \
 	X(unrouted, "messages taken that matched no stream")                  \
-	X(unavailable, "requests turned away for want of room")
+	X(unavailable, "requests turned away for want of room")               \
+	X(lost, "datagrams lost for want of room, ours or the kernel's")
 
 #define STATS_FIELD(name, help) _Atomic uint64_t name;
 

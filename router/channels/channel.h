@@ -26,6 +26,7 @@ struct intake_loop {
 	_Atomic unsigned connections;    /* kept by channel types, read by `pick` */
 	void *worker;                    /* the engine's */
 	void *http;                      /* the HTTP channel's own per-loop part (timers, buffers), made at its first connection */
+	void *tcp;                       /* the same of the TCP channel */
 };
 
 enum intake_outcome {
@@ -47,6 +48,15 @@ struct intake_result {
 };
 #define INTAKE_REFUSALS_MAX 100
 
+/* A piece of a connection's bytes, for a format that is an adapter and finds its messages' ends itself. Filled in when submit() returns, except
+ * `conn`, which the channel type keeps for the connection (0 at first; conn_end gives it back). */
+struct intake_piece {
+	int conn;                        /* ctx.conn of the adapter */
+	size_t used;                     /* bytes that were understood; the rest is to come again with more behind it */
+	const char *now; size_t now_len; /* to answer at once; good until the next submit */
+	bool broken;                     /* none of the format, or the adapter failed: nothing after this can be understood */
+};
+
 /* One request's worth of messages. Filled by the channel type; the struct and all it points to are needed during submit() only. */
 struct intake {
 	struct intake_loop *loop;
@@ -56,8 +66,13 @@ struct intake {
 	/* For a format that is an adapter; NULL and 0 where the transport has none, or the format is native. */
 	const char *method, *query;      /* query as it stands behind the `?` */
 	unsigned nheaders; const char *const *header_names, *const *header_values;
+	struct intake_piece *piece;      /* NULL: the body is whole */
+	bool lines;                      /* native: each line that is not empty is a body of its own; indexes of refusals are lines, each told once */
+	/* The source cannot be told no: what is none of the format becomes a dead letter too, and so nothing is refused whole. */
+	bool mute;
+	const char *refuse;              /* not NULL: this is no body but what is left of one; it becomes a dead letter with this reason */
 	/* Called exactly once, on this loop, after submit() has returned or from inside it (malformed bodies); the result is borrowed. It is
-	 * called even if the connection has gone: arg must know. */
+	 * called even if the connection has gone: arg must know. With `mute` never from inside submit(). */
 	void (*done)(void *arg, const struct intake_result *r);
 	void *arg;
 };
@@ -75,6 +90,8 @@ struct channel_host {
 	/* False while intake should stop (memory between channel and store is at its bound): reading from sockets pauses; `resume` of
 	 * channel_ops is called when it may go on. On the loop. */
 	bool (*may_read)(void *arg, struct intake_loop *l);
+	/* The connection of an intake_piece has ended. On its loop; may be NULL. */
+	void (*conn_end)(void *arg, struct intake_loop *l, int conn);
 	unsigned connections_max;                      /* settings.limits.connections; main loop keeps it up to date */
 };
 
@@ -98,6 +115,6 @@ struct channel_ops {
 	void (*free)(struct channel_type *t);
 };
 
-extern const struct channel_ops channel_http;
+extern const struct channel_ops channel_http, channel_tcp;
 
 #endif

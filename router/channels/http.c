@@ -1,337 +1,44 @@
-/* http.c - HTTP channels: listening, on the main loop.
+/* http.c - HTTP channels: which they are, and the way from a listener to the gates on the workers.
  *
- * Channels that name one address share its listener and differ by path and method. A listener whose address stays over a reload is not
- * touched: only its certificate is replaced for connections to come. Where an address changes between plain and TLS, or to other
- * files, its old connections end after the request under way, as if another listener had taken over. */
-#include <assert.h>
-#include <event2/event.h>
+ * Channels that name one address share its listener and differ by path and method. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#include "base/arena.h"
-#include "base/log.h"
 #include "channels/http_parts.h"
-#include "net/tls.h"
 #include "plan/plan.h"
 
-struct listening {
-	struct listening *next;
-	struct channel_type *type;
-	uint64_t id;
-	char key[HTTP_KEY_MAX], object[128];
-	struct http_listener *listener;        /* NULL: prepared, fd is bound */
-	int fd;
-	struct addr addr;
-	bool wanted;                           /* by the plan that is being prepared */
-	bool shared;                           /* it makes room for another one on its port, which will replace it */
-	struct tls_server *tls, *tls_next;
-	char *files, *files_next;              /* what TLS was told: to see a change of settings */
-};
-
-struct channel_type {
-	const struct channel_host *host;
-	struct listening *listenings;
-	uint64_t ids;
-	struct intake_loop **loops;            /* that have a part */
-	unsigned nloops;
-	struct net_quota connections, memory;
-	/* stopping */
-	atomic_uint waiting;
-	int drained_fd;
-	struct event *drained;
-	void (*stopped)(void *arg);
-	void *stopped_arg;
-};
-
-/* ---- to the workers ---------------------------------------------------------------------------------------------- */
-
-/* What is posted to a worker's loop. */
-struct errand {
-	struct channel_type *type;
-	struct intake_loop *loop;
-	void (*run)(struct errand *e, struct part *p);
-	uint64_t id;
-	struct tls_server *tls;
-	int fd;
-	char key[HTTP_KEY_MAX], peer[ADDR_TEXT_MAX];
-};
-
-static void run_errand(void *arg)
+static int check_pair(const struct channel *a, const struct channel *b, char *why, size_t whylen)
 {
-	struct errand *e = arg;
-
-	if (!e->loop->http)
-		e->loop->http = part_new(e->loop, e->type->host, &e->type->connections, &e->type->memory);
-	e->run(e, e->loop->http);
-	free(e);
-}
-
-static struct errand *errand_new(struct channel_type *t, struct intake_loop *l, void (*run)(struct errand *e, struct part *p))
-{
-	struct errand *e = xcalloc(1, sizeof *e);
-
-	e->type = t;
-	e->loop = l;
-	e->run = run;
-	return e;
-}
-
-static void post(struct errand *e)
-{
-	e->type->host->post(e->type->host->arg, e->loop, run_errand, e);
-}
-
-static void run_adopt(struct errand *e, struct part *p)
-{
-	part_adopt(p, e->id, e->key, e->fd, e->peer, e->tls);
-}
-
-static void run_drain(struct errand *e, struct part *p)
-{
-	part_drain(p, e->id);
-}
-
-static void run_refresh(struct errand *e, struct part *p)
-{
-	(void)e;
-	part_refresh(p);
-}
-
-static void on_accept(int fd, const char *peer, void *arg)
-{
-	struct listening *l = arg;
-	struct channel_type *t = l->type;
-	struct intake_loop *loop = t->host->pick(t->host->arg);
-	struct errand *e = errand_new(t, loop, run_adopt);
-	unsigned i = 0;
-
-	while (i < t->nloops && t->loops[i] != loop)
-		i++;
-	if (i == t->nloops) {
-		t->loops = xrealloc(t->loops, (t->nloops + 1) * sizeof(*t->loops));
-		t->loops[t->nloops++] = loop;
-	}
-	atomic_fetch_add_explicit(&loop->connections, 1, memory_order_relaxed);
-	e->id = l->id;
-	e->tls = tls_server_ref(l->tls);
-	e->fd = fd;
-	memcpy(e->key, l->key, sizeof e->key);
-	snprintf(e->peer, sizeof e->peer, "%s", peer);
-	post(e);
-}
-
-static void drain_everywhere(struct channel_type *t, uint64_t id)
-{
-	for (unsigned i = 0; i < t->nloops; i++) {
-		struct errand *e = errand_new(t, t->loops[i], run_drain);
-
-		e->id = id;
-		post(e);
-	}
-}
-
-/* ---- prepare, abort, commit ----------------------------------------------------------------------------------------- */
-
-static void listening_free(struct listening *l)
-{
-	http_listener_free(l->listener);
-	if (l->fd >= 0)
-		close(l->fd);
-	tls_server_unref(l->tls);
-	tls_server_unref(l->tls_next);
-	free(l->files);
-	free(l->files_next);
-	free(l);
-}
-
-static char *tls_files(const struct channel *c)
-{
-	const struct options *o = options_map(c->options, "tls");
-	struct buf b = BUF_INIT;
-
-	if (!o)
-		return xstrdup("");
-	buf_addf(&b, "%s\n%s\n%s", options_text(o, "cert"), options_text(o, "key"), options_text(o, "ca") ? options_text(o, "ca") : "");
-	return buf_take(&b);
-}
-
-static struct listening *listening_find(struct channel_type *t, const char *key)
-{
-	struct listening *l = t->listenings;
-
-	while (l && strcmp(l->key, key) != 0)
-		l = l->next;
-	return l;
-}
-
-/* The first channel that names this address decides about TLS. */
-static int listening_want(struct channel_type *t, const struct channel *c, const struct addr *a, const char *key, char *why, size_t whylen)
-{
-	const struct options *o = options_map(c->options, "tls");
-	struct listening *l = listening_find(t, key);
-	char fault[400];
-
-	if (!l) {
-		l = xcalloc(1, sizeof *l);
-		l->type = t;
-		l->id = ++t->ids;
-		l->fd = -1;
-		l->addr = *a;
-		snprintf(l->key, sizeof l->key, "%s", key);
-		snprintf(l->object, sizeof l->object, "channel/%s", c->name);
-		l->next = t->listenings;
-		t->listenings = l;
-	}
-	l->wanted = true;
-	l->files_next = tls_files(c);
-	if (o) {
-		l->tls_next = tls_server_new(&(struct tls_files){ .cert = options_text(o, "cert"), .key = options_text(o, "key"),
-			.ca = options_text(o, "ca") }, fault, sizeof fault);
-		if (!l->tls_next) {
-			snprintf(why, whylen, "channel '%s': tls: %s", c->name, fault);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-/* All that is wanted is known. What is not, and covers this port (0.0.0.0:8080, where 127.0.0.1:8080 is wanted now), makes room. */
-static int listening_bind(struct channel_type *t, struct listening *l, char *why, size_t whylen)
-{
-	bool room = false;
-	char fault[400];
-
-	if (l->listener || l->fd >= 0)
+	if (strcmp(options_text(a->options, "path"), options_text(b->options, "path")) != 0 ||
+		!(http_channel_methods(a) & http_channel_methods(b)))
 		return 0;
-	l->fd = addr_listen(&l->addr, fault, sizeof fault);
-	for (struct listening *o = t->listenings; l->fd < 0 && o; o = o->next) {
-		if (o->wanted || !o->listener || !addr_same_port(&o->addr, &l->addr))
-			continue;
-		addr_share(http_listener_fd(o->listener), true);
-		room = o->shared = true;
-	}
-	if (room)
-		l->fd = addr_listen_beside(&l->addr, fault, sizeof fault);
-	if (l->fd >= 0)
-		return 0;
-	snprintf(why, whylen, "channel '%s': %s", strchr(l->object, '/') + 1, fault);
+	snprintf(why, whylen, "channels '%s' and '%s' both take %s on %s", a->name, b->name, options_text(a->options, "path"),
+		options_text(a->options, "listen"));
 	return -1;
 }
 
-/* Can these two stand at one address? */
-static int check_pair(const struct channel *a, const struct channel *b, char *why, size_t whylen)
+static void **slot(struct intake_loop *l) { return &l->http; }
+static void *make(struct intake_loop *l, const struct channel_host *h, struct net_quota *connections, struct net_quota *memory)
 {
-	char *mine = tls_files(a), *other = tls_files(b);
-	bool same = strcmp(mine, other) == 0;
-
-	free(mine);
-	free(other);
-	if (!same) {
-		snprintf(why, whylen, "channels '%s' and '%s' share %s, so their tls must be the same", a->name, b->name, options_text(a->options, "listen"));
-		return -1;
-	}
-	if (strcmp(options_text(a->options, "path"), options_text(b->options, "path")) == 0 &&
-		(http_channel_methods(a) & http_channel_methods(b))) {
-		snprintf(why, whylen, "channels '%s' and '%s' both take %s on %s", a->name, b->name, options_text(a->options, "path"),
-			options_text(a->options, "listen"));
-		return -1;
-	}
-	return 0;
+	return part_new(l, h, connections, memory);
 }
-
-static int http_prepare(struct channel_type *t, const struct plan *next, char *why, size_t whylen)
+static void unmake(void *part) { part_free(part); }
+static void adopt(void *part, uint64_t id, const char *key, int fd, const char *peer, struct tls_server *tls)
 {
-	for (unsigned i = 0; i < next->nchannels; i++) {
-		const struct channel *c = &next->channels[i];
-		char key[HTTP_KEY_MAX], other[HTTP_KEY_MAX];
-		struct listening *l;
-		struct addr a, b;
-
-		if (!http_channel_is(c))
-			continue;
-		if (http_channel_key(c, &a, key, why, whylen) < 0)
-			return -1;
-		for (unsigned k = 0; k < i; k++) {
-			const struct channel *d = &next->channels[k];
-
-			if (http_channel_is(d) && http_channel_key(d, &b, other, why, whylen) == 0 && strcmp(key, other) == 0 &&
-				check_pair(d, c, why, whylen) < 0)
-				return -1;
-		}
-		l = listening_find(t, key);
-		if ((!l || !l->wanted) && listening_want(t, c, &a, key, why, whylen) < 0)
-			return -1;
-	}
-	for (struct listening *l = t->listenings; l; l = l->next)
-		if (l->wanted && listening_bind(t, l, why, whylen) < 0)
-			return -1;
-	return 0;
+	part_adopt(part, id, key, fd, peer, tls);
 }
+static void drain(void *part, uint64_t id) { part_drain(part, id); }
+static void refresh(void *part) { part_refresh(part); }
+static void stop(void *part, void (*emptied)(void *arg), void *arg) { part_stop(part, emptied, arg); }
 
-static void http_abort(struct channel_type *t)
+static const struct listening_ops ops = {
+	.is = http_channel_is, .key = http_channel_key, .check_pair = check_pair,
+	.slot = slot, .part_new = make, .part_free = unmake, .adopt = adopt, .drain = drain, .refresh = refresh, .stop = stop,
+};
+
+static struct channel_type *http_new(const struct channel_host *h)
 {
-	struct listening **at = &t->listenings, *l;
-
-	while ((l = *at)) {
-		if (!l->listener) {
-			*at = l->next;
-			listening_free(l);
-			continue;
-		}
-		tls_server_unref(l->tls_next);
-		l->tls_next = NULL;
-		free(l->files_next);
-		l->files_next = NULL;
-		l->wanted = false;
-		if (l->shared)
-			addr_share(http_listener_fd(l->listener), false);
-		l->shared = false;
-		at = &l->next;
-	}
-}
-
-static void http_commit(struct channel_type *t, const struct plan *now)
-{
-	struct listening **at = &t->listenings, *l;
-
-	t->connections.max = t->host->connections_max;
-	/* A small share is enough; but a body that is allowed must be taken some time, and while it grows its buffer is up to twice as large. */
-	t->memory.max = (int64_t)(now->settings.limit_memory / 8);
-	if (t->memory.max < (int64_t)(now->settings.limit_body * 2 + (1 << 20)))
-		t->memory.max = (int64_t)(now->settings.limit_body * 2 + (1 << 20));
-	while ((l = *at)) {
-		if (!l->wanted) {
-			*at = l->next;
-			drain_everywhere(t, l->id);
-			log_info(l->object, "closed", "address=%s", log_quote(l->key));
-			listening_free(l);
-			continue;
-		}
-		if (l->listener && strcmp(l->files, l->files_next) != 0) {
-			drain_everywhere(t, l->id);
-			l->id = ++t->ids;
-		}
-		tls_server_unref(l->tls);
-		l->tls = l->tls_next;
-		l->tls_next = NULL;
-		free(l->files);
-		l->files = l->files_next;
-		l->files_next = NULL;
-		if (!l->listener) {
-			l->listener = http_listener_new(t->host->base, l->fd, &(struct http_listener_config){ .object = l->object,
-				.connections = &t->connections, .tls = l->tls != NULL, .on_accept = on_accept, .arg = l });
-			addr_share(l->fd, false);
-			l->fd = -1;
-			log_info(l->object, "listening", "address=%s tls=%s", log_quote(l->key), l->tls ? "on" : "off");
-		}
-		l->wanted = false;
-		at = &l->next;
-	}
-	for (unsigned i = 0; i < t->nloops; i++)
-		post(errand_new(t, t->loops[i], run_refresh));
+	return listening_new(h, &ops);
 }
 
 static void http_resume(struct channel_type *t, struct intake_loop *l)
@@ -343,88 +50,13 @@ static void http_resume(struct channel_type *t, struct intake_loop *l)
 		http_loop_resume(p->http);
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------- */
-
-/* On a worker. */
-static void part_emptied(void *arg)
-{
-	struct channel_type *t = arg;
-	uint64_t one = 1;
-
-	if (atomic_fetch_sub(&t->waiting, 1) == 1 && write(t->drained_fd, &one, sizeof one) != sizeof one)
-		log_error("channel/http", "eventfd", NULL);
-}
-
-static void run_stop(struct errand *e, struct part *p)
-{
-	part_stop(p, part_emptied, e->type);
-}
-
-static void on_all_drained(evutil_socket_t fd, short what, void *arg)
-{
-	struct channel_type *t = arg;
-
-	(void)fd; (void)what;
-	event_del(t->drained);
-	t->stopped(t->stopped_arg);
-}
-
-static void http_stop(struct channel_type *t, void (*done)(void *arg), void *arg)
-{
-	while (t->listenings) {
-		struct listening *l = t->listenings;
-
-		t->listenings = l->next;
-		listening_free(l);
-	}
-	t->stopped = done;
-	t->stopped_arg = arg;
-	if (t->nloops == 0) {
-		done(arg);
-		return;
-	}
-	atomic_store(&t->waiting, t->nloops);
-	for (unsigned i = 0; i < t->nloops; i++)
-		post(errand_new(t, t->loops[i], run_stop));
-}
-
-static struct channel_type *http_new(const struct channel_host *h)
-{
-	struct channel_type *t = xcalloc(1, sizeof *t);
-
-	t->host = h;
-	t->drained_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert(t->drained_fd >= 0);
-	t->drained = event_new(h->base, t->drained_fd, EV_READ, on_all_drained, t);
-	event_add(t->drained, NULL);
-	return t;
-}
-
-static void http_free(struct channel_type *t)
-{
-	while (t->listenings) {
-		struct listening *l = t->listenings;
-
-		t->listenings = l->next;
-		listening_free(l);
-	}
-	for (unsigned i = 0; i < t->nloops; i++) {
-		part_free(t->loops[i]->http);
-		t->loops[i]->http = NULL;
-	}
-	free(t->loops);
-	event_free(t->drained);
-	close(t->drained_fd);
-	free(t);
-}
-
 const struct channel_ops channel_http = {
 	.type = "http",
 	.new = http_new,
-	.prepare = http_prepare,
-	.abort = http_abort,
-	.commit = http_commit,
+	.prepare = listening_prepare,
+	.abort = listening_abort,
+	.commit = listening_commit,
 	.resume = http_resume,
-	.stop = http_stop,
-	.free = http_free,
+	.stop = listening_stop,
+	.free = listening_free,
 };

@@ -15,7 +15,7 @@ bool http_channel_is(const struct channel *c)
 
 int http_channel_key(const struct channel *c, struct addr *a, char key[HTTP_KEY_MAX], char *why, size_t whylen)
 {
-	char text[ADDR_TEXT_MAX], fault[200];
+	char fault[200];
 
 	if (addr_parse(a, options_text(c->options, "listen"), fault, sizeof fault) < 0) {
 		snprintf(why, whylen, "channel '%s': listen: %s", c->name, fault);
@@ -25,8 +25,7 @@ int http_channel_key(const struct channel *c, struct addr *a, char key[HTTP_KEY_
 		snprintf(why, whylen, "channel '%s': listen: HTTP has no udp://", c->name);
 		return -1;
 	}
-	addr_format((const struct sockaddr *)&a->sa, text);
-	snprintf(key, HTTP_KEY_MAX, "%s", a->any ? strrchr(text, ':') : text); /* ":8080" is not "[::]:8080", which is IPv6 alone */
+	listening_key(a, key);
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-/* http_parts.h - the inside of the HTTP channel type: http.c (listening, on the main loop), http_gate.c (connections and
+/* http_parts.h - the inside of the HTTP channel type: http.c (which channels they are; channels/listening.h does the rest of the main loop's half), http_gate.c (connections and
  * requests, on the workers' loops), http_door.c (which channel a request is for, and whether it may come in). */
 #ifndef SLUICE_CHANNELS_HTTP_PARTS_H
 #define SLUICE_CHANNELS_HTTP_PARTS_H
@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/seldom.h"
 #include "channels/channel.h"
-#include "net/addr.h"
+#include "channels/listening.h"
 #include "net/http_server.h"
 
 struct options;
@@ -35,7 +35,7 @@ struct door {
 struct doors { struct door *at; unsigned n; };
 
 /* Does this channel take HTTP requests, and where? key names the address, the same however it was written. 0, or -1 and why. */
-#define HTTP_KEY_MAX (ADDR_TEXT_MAX + 8)
+#define HTTP_KEY_MAX LISTENING_KEY_MAX
 bool http_channel_is(const struct channel *c);
 int http_channel_key(const struct channel *c, struct addr *a, char key[HTTP_KEY_MAX], char *why, size_t whylen);
 

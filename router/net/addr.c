@@ -7,6 +7,8 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int fail(char *why, size_t whylen, const char *text, const char *what)
@@ -29,6 +31,20 @@ static int port_of(const char *p)
 	return port <= 65535 ? port : -1;
 }
 
+static int parse_local(struct addr *a, const char *text, char *why, size_t whylen)
+{
+	struct sockaddr_un *sun = (struct sockaddr_un *)&a->sa;
+	const char *path = text + strlen("unix://");
+
+	if (*path != '/' || strlen(path) >= sizeof sun->sun_path)
+		return fail(why, whylen, text, "expected the whole path of a socket, at most 107 bytes, as in unix:///run/feed.sock");
+	sun->sun_family = AF_UNIX;
+	memcpy(sun->sun_path, path, strlen(path) + 1);
+	a->len = sizeof *sun;
+	a->local = true;
+	return 0;
+}
+
 int addr_parse(struct addr *a, const char *text, char *why, size_t whylen)
 {
 	const char *p = text, *colon, *scheme = strstr(text, "://");
@@ -39,10 +55,12 @@ int addr_parse(struct addr *a, const char *text, char *why, size_t whylen)
 	int port;
 
 	memset(a, 0, sizeof *a);
+	if (strncmp(text, "unix://", 7) == 0)
+		return parse_local(a, text, why, whylen);
 	if (scheme) {
 		a->udp = strncmp(text, "udp://", 6) == 0;
 		if (!a->udp && strncmp(text, "tcp://", 6) != 0)
-			return fail(why, whylen, text, "expected tcp:// or udp:// or no scheme");
+			return fail(why, whylen, text, "expected tcp://, udp://, unix:// or no scheme");
 		p = scheme + 3;
 	}
 	colon = strrchr(p, ':');
@@ -101,6 +119,8 @@ char *addr_format(const struct sockaddr *sa, char out[ADDR_TEXT_MAX])
 			inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
 			snprintf(out, ADDR_TEXT_MAX, "[%s]:%u", host, ntohs(v6->sin6_port));
 		}
+	} else if (sa->sa_family == AF_UNIX && ((const struct sockaddr_un *)(const void *)sa)->sun_path[0]) {
+		snprintf(out, ADDR_TEXT_MAX, "unix://%.107s", ((const struct sockaddr_un *)(const void *)sa)->sun_path);
 	} else {
 		snprintf(out, ADDR_TEXT_MAX, "local");
 	}
@@ -117,7 +137,24 @@ void addr_share(int fd, bool share)
 bool addr_same_port(const struct addr *a, const struct addr *b)
 {
 	/* The port stands at the same place in both families. */
-	return a->udp == b->udp && ((const struct sockaddr_in *)&a->sa)->sin_port == ((const struct sockaddr_in *)&b->sa)->sin_port;
+	return !a->local && !b->local && a->udp == b->udp && ((const struct sockaddr_in *)&a->sa)->sin_port == ((const struct sockaddr_in *)&b->sa)->sin_port;
+}
+
+/* A socket in the file system outlives who listened on it. */
+static bool is_left_over(const struct addr *a)
+{
+	const char *path = ((const struct sockaddr_un *)&a->sa)->sun_path;
+	struct stat st;
+	int fd;
+	bool refused;
+
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	refused = fd >= 0 && connect(fd, (const struct sockaddr *)&a->sa, a->len) < 0 && errno == ECONNREFUSED;
+	if (fd >= 0)
+		close(fd);
+	return refused;
 }
 
 static int open_bound(const struct addr *a, bool beside)
@@ -127,7 +164,9 @@ static int open_bound(const struct addr *a, bool beside)
 
 	if (fd < 0)
 		return -1;
-	if (!a->udp)
+	if (a->local && is_left_over(a))
+		unlink(((const struct sockaddr_un *)&a->sa)->sun_path);
+	if (!a->udp && !a->local)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (beside)
 		addr_share(fd, true);

@@ -32,7 +32,7 @@ static void refuse(struct http_listener *l, int fd)
 	if (++l->refused == 1 || l->refused % 1000 == 0)
 		log_warn(l->config.object, "connections-full", "refused=%llu hint=%s", (unsigned long long)l->refused,
 			log_quote("raise settings.limits.connections, or look for clients that do not keep connections"));
-	if (!l->config.tls)
+	if (!l->config.tls && !l->config.silent)
 		(void)!send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	shutdown(fd, SHUT_WR);
 	close(fd);

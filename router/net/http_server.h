@@ -123,6 +123,7 @@ struct http_listener_config {
 	const char *object;            /* for the log: "channel/trackers"; borrowed */
 	struct net_quota *connections; /* may be NULL; beyond it: 503 and close */
 	bool tls;                      /* a plain 503 would not be understood */
+	bool silent;                   /* nor would any word of HTTP */
 	/* The socket is the callee's. peer is borrowed for the call. */
 	void (*on_accept)(int fd, const char *peer, void *arg);
 	void *arg;

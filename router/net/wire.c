@@ -335,6 +335,13 @@ void wire_consume(struct wire *w, size_t n)
 		wire_rearm(w);
 }
 
+void wire_set_input_max(struct wire *w, size_t input_max)
+{
+	w->settings.input_max = input_max;
+	if (!w->busy)
+		wire_rearm(w);
+}
+
 void wire_hold(struct wire *w, bool hold)
 {
 	w->held = hold;

@@ -73,6 +73,8 @@ void wire_finish(struct wire *w, int64_t linger_us);
 /* What has come and was not consumed; *n bytes, 64 readable ones behind them. Good until the loop goes on or wire_consume. */
 const char *wire_input(const struct wire *w, size_t *n);
 void wire_consume(struct wire *w, size_t n);
+/* Another bound; what lies in the input beyond a smaller one stays. */
+void wire_set_input_max(struct wire *w, size_t input_max);
 /* Stop reading, or go on. */
 void wire_hold(struct wire *w, bool hold);
 

@@ -260,7 +260,7 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 	snprintf(word, sizeof(word), "%.*s", rest != NULL ? (int)(rest - n->text) : 0, n->text);
 	nearest_begin(&near, word);
 	for (unsigned i = 0; i < r->schemes->n; i++) {
-		if (strcmp(word, r->schemes->items[i]->text) == 0 && rest[3] != '\0' && rest[3] != '/' && strpbrk(n->text, " \t\n") == NULL) {
+		if (strcmp(word, r->schemes->items[i]->text) == 0 && rest[3] != '\0' && (rest[3] == '/') == (strcmp(word, "unix") == 0) && strpbrk(n->text, " \t\n") == NULL) {
 			buf_fini(&list);
 			return;
 		}

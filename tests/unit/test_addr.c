@@ -18,6 +18,7 @@ static void test_parse(void **state)
 		{ "tcp://10.0.0.1:5", "10.0.0.1:5", false },
 		{ "udp://:20332", "[::]:20332", true },
 		{ "udp://[fe80::1]:7", "[fe80::1]:7", true },
+		{ "unix:///run/x.sock", "unix:///run/x.sock", false },
 	};
 	char text[ADDR_TEXT_MAX], why[200];
 	struct addr a;
@@ -38,7 +39,8 @@ static void test_faults(void **state)
 		{ "1.2.3.4:", "port" }, { "1.2.3.4:65536", "port" }, { "1.2.3.4:-1", "port" }, { "1.2.3.4:http", "port" },
 		{ "1.2.3.4:99999999999999999999", "port" }, { "1.2.3.4: 80", "port" },
 		{ "::1:8080", "needs brackets" }, { "[1.2.3.4]:80", "not an IPv6 address" }, { "[::g]:80", "not an IPv6 address" },
-		{ "example.com:80", "not a name" }, { "1.2.3:80", "not a name" }, { "http://1.2.3.4:80", "tcp:// or udp://" },
+		{ "example.com:80", "not a name" }, { "1.2.3:80", "not a name" }, { "http://1.2.3.4:80", "tcp://, udp://" },
+		{ "unix://run/x.sock", "whole path" },
 		{ "01234567890123456789012345678901234567890123456789012345678901234567890:1", "not an address" },
 	};
 	char why[200];
