@@ -159,6 +159,8 @@ struct adapters *adapters_open(const char *const *dirs, unsigned ndirs, struct d
 	a->vm = vm_new(&limits);
 	if (!a->vm)
 		diag_add(d, DIAG_ADAPTER, NULL, "no memory for a Lua state");
+	else
+		a->vm->quiet = true;
 	for (unsigned i = 0; i < ndirs; i++)
 		read_dir(a, dirs[i], d);
 	read_built_in(a);

@@ -1,4 +1,5 @@
 /* describe.c - what an adapter's table says of it: the one list of its keys. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -21,7 +22,7 @@ static const struct { const char *name; int kind; const char *words; int transpo
 	{ "device", LUA_TTABLE, "a table of per-device data", ANY },
 	{ "state", LUA_TTABLE, "a table of kinds", ANY },
 	{ "defaults", LUA_TTABLE, "a table of stream keys", HTTP | MQTT | TCP },
-	{ "body", LUA_TTABLE, "a table with open, separator, close, type", HTTP },
+	{ "body", LUA_TTABLE, "a table with open, separator, close, type, most", HTTP },
 	{ "vectors", LUA_TTABLE, "a list of vectors", ANY },
 	{ "transform", LUA_TFUNCTION, "a function (msg, ctx)", ANY },
 	{ "decode", LUA_TFUNCTION, "a function (bytes, ctx)", ANY },
@@ -160,8 +161,10 @@ RAISES static void read_body(struct reading *r, int table)
 		lua_pushnil(r->L);
 		while (lua_next(r->L, body)) {
 			const char *key = lua_type(r->L, -2) == LUA_TSTRING ? lua_tostring(r->L, -2) : "?";
-			if (!(is_one_of(key, "open", "separator", "close") || strcmp(key, "type") == 0) || lua_type(r->L, -1) != LUA_TSTRING)
-				fault(r, "body", "adapter %s: body takes the texts open, separator, close and type, not %s (a %s)", key, luaL_typename(r->L, -1));
+			if (strcmp(key, "most") == 0 && lua_isinteger(r->L, -1) && lua_tointeger(r->L, -1) > 0 && lua_tointeger(r->L, -1) <= UINT_MAX)
+				info->body_most = (unsigned)lua_tointeger(r->L, -1);
+			else if (!(is_one_of(key, "open", "separator", "close") || strcmp(key, "type") == 0) || lua_type(r->L, -1) != LUA_TSTRING)
+				fault(r, "body", "adapter %s: body takes the texts open, separator, close, type and the number most, not %s (a %s)", key, luaL_typename(r->L, -1));
 			lua_pop(r->L, 1);
 		}
 	}

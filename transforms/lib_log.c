@@ -14,7 +14,7 @@ RAISES static int write_line(lua_State *L, enum log_level level)
 	int n = lua_gettop(L);
 	luaL_Buffer b;
 
-	if (!log_enabled(level))
+	if (vm->quiet || !log_enabled(level))
 		return 0;
 	int64_t now = clock_mono_us();
 	if (now - vm->log_second_us >= 1000000) {

@@ -57,6 +57,7 @@ struct vm {
 	const char *name;       /* "adapter/NAME" of what runs, for its log lines */
 	int64_t log_second_us;  /* lib_log.c: so many lines since then, so many not written */
 	unsigned log_lines, log_withheld;
+	bool quiet;             /* vectors run here: what scripts say to the log happened to nobody */
 	bool loading;           /* an adapter's file runs: its globals are being made */
 	/* scratch of one C function at a time; nobody keeps anything in it across a RAISES that may come here again */
 	struct buf scratch, sorted, text;

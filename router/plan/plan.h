@@ -233,6 +233,7 @@ struct type_info {
 	const struct node *device_schema;   /* per-device data, or NULL */
 	const struct node *defaults;        /* stream keys an adapter prefers (batch, buffer …), or NULL */
 	const char *body_open, *body_separator, *body_close, *body_type;   /* NULL: joined as the transport does */
+	unsigned body_most;                 /* messages in one body; 0: as many as the stream says */
 	bool has_transform, has_state, has_request, has_topic;
 	bool certificate;                   /* over https only with a client certificate */
 	unsigned form_number;

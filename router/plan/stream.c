@@ -163,6 +163,18 @@ static const struct node *preferred(struct compiler *c, const struct destination
 	return t != NULL && t->defaults != NULL && t->defaults->kind == NODE_MAP ? t->defaults : NULL;
 }
 
+/* No more messages in a batch than the destination's type takes; a stream that asks for more by itself is told. */
+static void bound_batch(struct compiler *c, struct stream *to, struct conf messages)
+{
+	const struct type_info *t = adapter(c, to->destination->adapter);
+
+	if (t == NULL || t->body_most == 0 || to->batch_messages <= t->body_most)
+		return;
+	if (messages.given)
+		diag_add(c->diag, DIAG_OUT_OF_BOUNDS, &messages.node->at, "%s takes at most %u messages in a batch", t->name, t->body_most);
+	to->batch_messages = t->body_most;
+}
+
 static void build_delivery(struct compiler *c, struct stream *to, struct conf all)
 {
 	static const char *const orderings[] = { "stream", "device", "none", NULL };
@@ -171,6 +183,7 @@ static void build_delivery(struct compiler *c, struct stream *to, struct conf al
 	struct conf first = conf_get(all, "retry.first"), max = conf_get(all, "retry.max");
 
 	to->batch_messages = (unsigned)conf_int(conf_get(all, "batch.messages"));
+	bound_batch(c, to, conf_get(all, "batch.messages"));
 	to->batch_bytes = (uint64_t)conf_int(conf_get(all, "batch.bytes"));
 	to->batch_linger_us = conf_int(conf_get(all, "batch.linger"));
 	to->ordering = (enum ordering)choice(conf_get(all, "ordering"), orderings);

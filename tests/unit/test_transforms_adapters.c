@@ -280,6 +280,27 @@ static void test_vectors_of_unused_adapters_are_not_run(void **state)
 	kit_close(&k);
 }
 
+/* What a script tells the log of an example would be taken for news. */
+static void test_vectors_say_nothing_to_the_log(void **state)
+{
+	(void)state;
+	struct kit k;
+	FILE *told = tmpfile();
+	int saved = dup(2);
+	assert_non_null(told);
+	kit_begin(&k);
+	kit_file(&k, "loud", "log.warn('loading') return {transform = function(m) log.warn('hey') return m end, vectors = {{'x', transform = {}, want = {}}}}");
+	dup2(fileno(told), 2);
+	open_adapters(&k);
+	unsigned failed = adapters_run_vectors(k.a, NULL, k.d);
+	dup2(saved, 2);
+	close(saved);
+	assert_int_equal(failed, 0);
+	assert_int_equal(ftell(told), 0);
+	fclose(told);
+	kit_close(&k);
+}
+
 static void test_state_for_an_adapter_without_transform(void **state)
 {
 	(void)state;
@@ -306,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_the_adapter_of_the_guide_works),
 		cmocka_unit_test(test_vectors_of_other_kinds),
 		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
+		cmocka_unit_test(test_vectors_say_nothing_to_the_log),
 		cmocka_unit_test(test_state_for_an_adapter_without_transform),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

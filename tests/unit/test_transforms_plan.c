@@ -77,12 +77,14 @@ static void test_options_are_checked_as_yaml_is(void **state)
 static void test_a_destination_needs_what_its_type_says(void **state)
 {
 	(void)state;
-	static const struct { const char *destination, *want; } cases[] = {
-		{ "{type: guarded, url: 'https://far/'}", "sluice.yaml:7:29: error[E028]: guarded takes messages over https only from clients it knows by their certificate" },
-		{ "{type: guarded, tls: {verify: false}, url: 'https://far/'}", "sluice.yaml:7:29: error[E028]" },
-		{ "{type: guarded}", "sluice.yaml:7:3: error[E013]: destination \"out\" has no url, and its type guarded makes none" },
-		{ "{type: guarded, url: 'http://far/'}", NULL }, /* for trying it on */
-		{ "{type: worded}", NULL },
+	static const struct { const char *destination, *want, *stream; } cases[] = {
+		{ "{type: guarded, url: 'https://far/'}", "sluice.yaml:7:29: error[E028]: guarded takes messages over https only from clients it knows by their certificate", NULL },
+		{ "{type: guarded, tls: {verify: false}, url: 'https://far/'}", "sluice.yaml:7:29: error[E028]", NULL },
+		{ "{type: guarded}", "sluice.yaml:7:3: error[E013]: destination \"out\" has no url, and its type guarded makes none", NULL },
+		{ "{type: guarded, url: 'http://far/'}", NULL, NULL }, /* for trying it on */
+		{ "{type: worded}", NULL, NULL },
+		{ "{type: worded}", "sluice.yaml:8:45: error[E016]: worded takes at most 50 messages in a batch", ", batch: {messages: 51}" },
+		{ "{type: worded}", NULL, ", batch: {messages: 50}" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct kit k;
@@ -91,17 +93,20 @@ static void test_a_destination_needs_what_its_type_says(void **state)
 		char path[128];
 		kit_begin(&k);
 		kit_file(&k, "guarded", "return {transport = 'http', certificate = true}");
-		kit_file(&k, "worded", "return {transport = 'http', request = function() return {url = 'https://far/'} end}");
+		kit_file(&k, "worded", "return {transport = 'http', body = {most = 50}, request = function() return {url = 'https://far/'} end}");
 		snprintf(path, sizeof(path), "%s/sluice.yaml", k.dir);
 		FILE *f = fopen(path, "w");
 		assert_non_null(f);
 		fprintf(f, "sluice: 1\nsettings: {data: data, adapters: [.]}\nchannels:\n  in: {type: http, listen: 127.0.0.1:0}\n\ndestinations:\n  out: %s\n"
-			   "streams: {copy: {to: out}}\nsubscriptions: [{stream: copy, channels: [in]}]\n", cases[i].destination);
+			   "streams: {copy: {to: out%s}}\nsubscriptions: [{stream: copy, channels: [in]}]\n", cases[i].destination,
+			cases[i].stream ? cases[i].stream : "");
 		fclose(f);
 		struct plan *p = plan_compile(path, &loader_files, open_them, &h, k.d);
 		diag_print(k.d, &text, false);
 		if (cases[i].want ? p || !strstr(text.p, cases[i].want) : !p)
 			fail_msg("%s: %s", cases[i].destination, text.p);
+		if (p && strstr(cases[i].destination, "worded"))
+			assert_int_equal(plan_stream(p, "copy")->batch_messages, 50);
 		plan_unref(p);
 		adapters_free(h.a);
 		buf_fini(&text);

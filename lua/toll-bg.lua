@@ -1,0 +1,76 @@
+-- toll-bg: a template for Bulgarian toll providers. It claims no provider's interface: adapt it to your contract.
+--
+-- In Bulgaria a provider of declared data (ДДД) takes positions of vehicles and passes them on to the toll authority. What it wants beside
+-- the position is known: the PAN it gave the vehicle, licence plate, country, axles, weight, emission class. How it wants them is not public.
+-- So the rows below are an assumption: copy this file into a folder of settings.adapters, and change names and units to those of
+-- your contract; a file of your own hides this one. Say who you are by `headers` in the specification.
+--
+-- What does not change with the distance stands in the subscription, per device or per group:
+--
+--   subscriptions:
+--     - {stream: bulgaria, devices: {"352093081234567": {pan: "3086…", plate: CB1234AB, axles: 5, weight: 40000}}}
+--
+-- A message of a vehicle of which something is missing is skipped, and counted under the reason that names it. Providers ask
+-- whether you are there: examples/tolls.yaml has a channel that answers.
+local A = {
+  summary = "Template for Bulgarian toll providers (ДДД): adapt it to your contract",
+  transport = "http",
+  device = {
+    pan = {type = "string", pattern = "^[0-9A-Za-z-]{1,32}$", description = "Number the provider gave the vehicle"},
+    plate = {type = "string", minLength = 2, maxLength = 16, description = "Licence plate"},
+    country = {type = "string", pattern = "^[A-Z]{1,3}$", description = "Country of the plate; without it BG"},
+    axles = {type = "integer", minimum = 2, maximum = 12, description = "Axles, those of a trailer included"},
+    weight = {type = "integer", minimum = 1, maximum = 100000, description = "Permitted weight in kg, that of a trailer included"},
+    emission_class = {type = "string", pattern = "^(0|1|2|3|4|5|6|EEV)$", description = "Euro emission class; without it none is said"},
+  },
+  defaults = {buffer = {ttl = "10d"}},
+  body = {open = "[", separator = ",", close = "]", type = "application/json"},
+}
+
+local required = {"pan", "plate", "axles", "weight"}
+
+function A.transform(msg, ctx)
+  local vehicle, lat, lon = ctx.device, msg["position.latitude"], msg["position.longitude"]
+  for _, name in ipairs(required) do
+    if vehicle[name] == nil then
+      return nil, "no " .. name .. " for this device in the subscription"
+    end
+  end
+  if not (math.type(lat) and math.type(lon) and geo.valid(lat, lon)) then
+    return nil, "no position"
+  end
+  return {
+    id = ctx.id, ts = msg.timestamp, lat = lat, lon = lon, speed = msg["position.speed"], heading = msg["position.direction"],
+    pan = vehicle.pan, plate = vehicle.plate, country = vehicle.country or "BG", axles = vehicle.axles, weight_kg = vehicle.weight,
+    emission_class = vehicle.emission_class,
+  }
+end
+
+local truck = {pan = "3086-17", plate = "CB1234AB", axles = 5, weight = 40000}
+
+local function without(name)
+  local device = {}
+  for key, value in pairs(truck) do
+    device[key] = key ~= name and value or nil
+  end
+  return {"no " .. name, transform = {ident = "a", timestamp = 1, ["position.latitude"] = 42.7, ["position.longitude"] = 23.3}, device = device,
+    skipped = "no " .. name .. " for this device in the subscription"}
+end
+
+A.vectors = {
+  {"all that is asked for", transform = '{"ident":"a","timestamp":1767323045.5,"position.latitude":42.6977,"position.longitude":23.3219,' ..
+    '"position.speed":82,"position.direction":271.5,"battery.level":80}', device = truck, id = "17",
+    want = '{"axles":5,"country":"BG","heading":271.5,"id":"17","lat":42.6977,"lon":23.3219,"pan":"3086-17","plate":"CB1234AB","speed":82,' ..
+      '"ts":1767323045.5,"weight_kg":40000}'},
+  {"another country, and a class", transform = {ident = "a", timestamp = 1, ["position.latitude"] = 42.7, ["position.longitude"] = 23.3}, id = "18",
+    device = {pan = "1", plate = "B 101 ABC", axles = 2, weight = 12000, country = "RO", emission_class = "EEV"},
+    want = {id = "18", ts = 1, lat = 42.7, lon = 23.3, pan = "1", plate = "B 101 ABC", country = "RO", axles = 2, weight_kg = 12000, emission_class = "EEV"}},
+  without("pan"), without("plate"), without("axles"), without("weight"),
+  {"a device nobody described", transform = {ident = "a", timestamp = 1, ["position.latitude"] = 42.7, ["position.longitude"] = 23.3},
+    skipped = "no pan for this device in the subscription"},
+  {"no position", transform = {ident = "a", timestamp = 1, ["position.latitude"] = 42.7}, device = truck, skipped = "no position"},
+  {"a position that is a text", transform = {ident = "a", ["position.latitude"] = "42.7", ["position.longitude"] = 23.3}, device = truck, skipped = "no position"},
+  {"a position that is none on Earth", transform = {ident = "a", ["position.latitude"] = 142.7, ["position.longitude"] = 23.3}, device = truck, skipped = "no position"},
+}
+
+return A
