@@ -14,6 +14,8 @@ static const struct command {
 	{ "run", "FILE", "run in the foreground; SIGHUP reloads, SIGTERM stops", cli_run },
 	{ "check", "FILE", "validate everything, run the adapters' vectors", cli_check },
 	{ "plan", "FILE", "the compiled plan in normal form", cli_plan },
+	{ "adapters", "[NAME]", "what a specification may name, and what each takes", cli_adapters },
+	{ "new", "adapter NAME", "write an adapter to begin with", cli_new },
 	{ "help", "CODE", "what a problem that check tells means", cli_help },
 	{ "schema", "", "the JSON Schema of the language, for editors", cli_schema },
 	{ "send", "FILE --to URL", "NDJSON into a channel", cli_send },

@@ -112,7 +112,7 @@ static void read_built_in(struct adapters *a)
 
 	for (size_t i = 0; (e = embedded_at(i)); i++) {
 		const char *file = e->path + 4;
-		if (strncmp(e->path, "lua/", 4) != 0 || strcmp(file, "prelude.lua") == 0 || !name_length(file))
+		if (strncmp(e->path, "lua/", 4) != 0 || strcmp(file, "prelude.lua") == 0 || strchr(file, '/') || !name_length(file))
 			continue;
 		char *name = arena_strndup(a->arena, file, name_length(file));
 		if (!adapter_find(a, name))
@@ -182,6 +182,14 @@ void adapters_free(struct adapters *a)
 const struct catalogue *adapters_catalogue(struct adapters *a)
 {
 	return &a->catalogue;
+}
+
+const char *adapters_path(const struct adapters *a, const struct type_info *t)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (&a->list[i]->info == t)
+			return a->list[i]->path;
+	return "native";
 }
 
 /* ---- checking a file -------------------------------------------------------------------------------------------------------- */

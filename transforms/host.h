@@ -26,12 +26,15 @@ struct plan;
 struct rendering;
 struct adapters;
 struct scripts;
+struct type_info;
 
 /* Read every *.lua of the folders (first found wins; a folder's file hides a built-in one of the same name) and the built-in ones; only
  * those that are asked for through the catalogue are run. Never NULL; problems go to d with the file's place. */
 struct adapters *adapters_open(const char *const *dirs, unsigned ndirs, struct diag *d);
 void adapters_free(struct adapters *a);
 const struct catalogue *adapters_catalogue(struct adapters *a);
+/* The file of a type the catalogue gave; of a built-in one that in the source tree. */
+const char *adapters_path(const struct adapters *a, const struct type_info *t);
 /* Run the vectors of every adapter that was found and is used by the plan (NULL: of all): problems go to d. Number that failed. */
 unsigned adapters_run_vectors(struct adapters *a, const struct plan *p, struct diag *d);
 

@@ -13,8 +13,10 @@
  * from a table that no script can reach. */
 #include "transforms/vm.h"
 
+#include <assert.h>
 #include <string.h>
 
+#include "base/embedded.h"
 #include "transforms/convert.h"
 #include "transforms/libraries.h"
 
@@ -259,6 +261,41 @@ RAISES static void open_library(lua_State *L, lua_CFunction open, const char *na
 	lua_call(L, 1, 1);
 }
 
+/* The table on top gets a copy of what the table at `from` has; tables in it are copied too, one level deep. */
+RAISES static void copy_into(lua_State *L, int from, bool deep);
+
+/* lua/prelude.lua, run in an environment of its own: the libraries it returns join those of C. */
+RAISES static void open_prelude(lua_State *L)
+{
+	const struct embedded *e = embedded_find("lua/prelude.lua");
+
+	assert(e);
+	if (luaL_loadbufferx(L, (const char *)e->bytes, e->size, "@lua/prelude.lua", "t") != LUA_OK)
+		lua_error(L);
+	sandbox_env(L);
+	lua_setupvalue(L, -2, 1);
+	lua_call(L, 0, 1);
+	int made = lua_gettop(L);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &libraries);
+	int libs = made + 1;
+	lua_pushnil(L);
+	while (lua_next(L, made)) {
+		int library = lua_gettop(L);
+		lua_pushvalue(L, library - 1);
+		if (lua_rawget(L, libs) == LUA_TNIL) {
+			lua_pop(L, 1);
+			lua_pushvalue(L, library - 1);
+			lua_newtable(L);
+			lua_pushvalue(L, -1);
+			lua_insert(L, -3);
+			lua_rawset(L, libs);
+		}
+		copy_into(L, library, false);
+		lua_settop(L, library - 1);
+	}
+	lua_settop(L, made - 1);
+}
+
 RAISES void sandbox_open(lua_State *L)
 {
 	lua_newtable(L);
@@ -327,9 +364,9 @@ RAISES void sandbox_open(lua_State *L)
 		lua_setfield(L, libs, given[i].name);
 	}
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &libraries);
+	open_prelude(L);
 }
 
-/* The table on top gets a copy of what the table at `from` has; tables in it are copied too, one level deep. */
 RAISES static void copy_into(lua_State *L, int from, bool deep)
 {
 	int to = lua_gettop(L);

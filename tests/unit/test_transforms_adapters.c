@@ -1,6 +1,7 @@
 /* Adapters' files: what they say of themselves, their vectors, and problems told with their place. */
 #include "transforms_kit.h"
 
+#include "base/embedded.h"
 #include "spec/tree.h"
 
 static const struct type_info *found(struct kit *k, const char *name)
@@ -268,6 +269,28 @@ static void test_vectors_of_other_kinds(void **state)
 	}
 }
 
+/* What `sluice new adapter` writes: its vectors pass before anything was changed. */
+static void test_what_a_new_adapter_begins_with(void **state)
+{
+	(void)state;
+	static const char *const kinds[] = { "format", "http", "mqtt", "tcp", "transform" };
+	struct kit k;
+	char path[64];
+	kit_begin(&k);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		snprintf(path, sizeof(path), "lua/new/%s.lua", kinds[i]);
+		const struct embedded *e = embedded_find(path);
+		assert_non_null(e);
+		assert_non_null(strstr((const char *)e->bytes, "A.vectors = {\n  {"));
+		kit_file(&k, kinds[i], (const char *)e->bytes);
+	}
+	open_adapters(&k);
+	assert_null(found(&k, "new/http")); /* none of them is built in */
+	if (adapters_run_vectors(k.a, NULL, k.d))
+		fail_msg("%s", problems(&k));
+	kit_close(&k);
+}
+
 static void test_vectors_of_unused_adapters_are_not_run(void **state)
 {
 	(void)state;
@@ -326,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_the_adapter_of_the_guide_works),
 		cmocka_unit_test(test_vectors_of_other_kinds),
+		cmocka_unit_test(test_what_a_new_adapter_begins_with),
 		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
 		cmocka_unit_test(test_vectors_say_nothing_to_the_log),
 		cmocka_unit_test(test_state_for_an_adapter_without_transform),
