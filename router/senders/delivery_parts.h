@@ -185,7 +185,7 @@ struct delivery {
 	uint64_t accepts;
 	int64_t refused_logged;
 	uint64_t refused_unlogged;
-	struct seldom told_expired, told_dropped, told_doubt, told_failing;
+	struct seldom told_expired, told_dropped, told_unaddressed, told_doubt, told_failing;
 	bool doubt_told;           /* of the suspects as they are now */
 	bool failing_told;         /* the hold that is on was told of, so its end is */
 	uint64_t dropped_number;   /* the settlement of the last drop: no more are dropped before it is recorded */

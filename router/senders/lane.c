@@ -130,6 +130,10 @@ static void set_aside(struct delivery *d, struct item *it, const char *missing)
 	snprintf(reason, sizeof reason, "url or headers of destination %s need {%s}, which the message does not have",
 	         d->s->destination->name, missing);
 	window_settle(d, it, 1, OUTCOME_DEAD, &(struct death){ .reason = reason }, NULL);
+	uint64_t n = 1;
+	if (seldom(&d->told_unaddressed, clock_mono_us(), &n))
+		log_warn(d->object, "unaddressed", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(reason),
+		         log_quote("they are kept as dead letters of the stream; a `where` may leave such messages out"));
 	window_unref(d, it->slot);
 }
 

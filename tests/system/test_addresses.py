@@ -46,6 +46,8 @@ def test_what_the_address_needs_and_the_message_has_not_makes_a_dead_letter_that
         time.sleep(0.02)
     counts = p.stream("plain")
     assert counts["dead"] == 40 and balanced(counts)
+    told = [line for line in p.log().splitlines() if "stream/plain unaddressed" in line]
+    assert len(told) == 1 and "{device.id}" in told[0]
     p.drained(streams=("made",))
     assert p.stream("made")["accepted"] == 40
 
