@@ -13,17 +13,13 @@
 #include "base/stats.h"
 #include "channels/channel.h"
 #include "engine.h"
-#include "message/write.h"
 #include "plan/plan.h"
 #include "plan/where.h"
+#include "stamping.h"
 #include "store/store.h"
 #include "troubles.h"
 #include "unrouted.h"
 #include "worker.h"
-
-#define IDENT_MAX 256
-#define ADDRESS_VALUE_MAX 1024
-#define ADDRESS_MAX 3072         /* with the names below what the store takes beside an entry */
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------------- */
 
@@ -114,60 +110,6 @@ void pipeline_fini(struct worker *w)
 	}
 }
 
-/* ---- stamps: what the router sets in every message ---------------------------------------------------------------------- */
-
-static void stamp(struct request *q, unsigned number, size_t from, size_t to)
-{
-	q->stamps[number] = (struct stamp){ q->text->p + from, to - from, number < STAMP_OWN ? q->channel->keep[number] : q->channel->keep_fields };
-}
-
-static void request_stamps(struct request *q)
-{
-	struct buf *b = q->text;
-	size_t id, name, peer, end;
-
-	buf_clear(b);
-	memset(q->stamps, 0, q->plan->stamps->n * sizeof q->stamps[0]);
-	/* The texts share one buffer, which may move while it grows: point into it when all are there. */
-	buf_reserve(b, 512 + strlen(q->channel->name) * 6);
-	time_us_write(b, q->now_us);
-	id = b->len;
-	buf_addu64(b, q->channel->number);
-	name = b->len;
-	buf_addjson(b, q->channel->name, strlen(q->channel->name));
-	peer = b->len;
-	buf_addjson(b, q->peer, strlen(q->peer));
-	end = b->len;
-	buf_reserve(b, 64);
-	q->time_at = end;
-	if (!q->channel->stamp)
-		return;
-	stamp(q, STAMP_SERVER_TIMESTAMP, 0, id);
-	stamp(q, STAMP_CHANNEL_ID, id, name);
-	stamp(q, STAMP_CHANNEL_NAME, name, peer);
-	stamp(q, STAMP_PEER, peer, end);
-}
-
-static void device_stamps(struct request *q, const struct device *d)
-{
-	if (!q->channel->stamp || !d)
-		return;
-	for (unsigned i = 0; i < d->nstamps; i++) {
-		unsigned k = d->stamp_numbers[i];
-
-		q->stamps[k] = (struct stamp){ d->stamp_values[i], strlen(d->stamp_values[i]),
-			k < STAMP_OWN ? q->channel->keep[k] : q->channel->keep_fields };
-	}
-}
-
-static void device_stamps_undo(struct request *q, const struct device *d)
-{
-	if (!q->channel->stamp || !d)
-		return;
-	for (unsigned i = 0; i < d->nstamps; i++)
-		q->stamps[d->stamp_numbers[i]].p = NULL;
-}
-
 /* ---- one message --------------------------------------------------------------------------------------------------------- */
 
 void pipeline_refuse(struct request *q, unsigned index, const char *reason, const char *bytes, size_t len)
@@ -178,62 +120,6 @@ void pipeline_refuse(struct request *q, unsigned index, const char *reason, cons
 	if (j->ntold < INTAKE_REFUSALS_MAX && !(q->lines && j->ntold && j->told[j->ntold - 1].index == index))
 		j->told[j->ntold++] = (struct refusal){ index, reason };
 	ticket_refuse(q->ticket, q->channel->number, reason, bytes, len, q->peer);
-}
-
-/* Its ident, time and why it cannot be taken (NULL: it can). The ident is borrowed from the message or w->ident. */
-static const char *message_head(struct request *q, const struct message *m, struct message_head *head)
-{
-	const struct slice *s = message_find(m, q->channel->ident_field, strlen(q->channel->ident_field));
-	const char *ident;
-	size_t n;
-
-	if (m->len > q->plan->settings.limit_message)
-		return "larger than limits.message";
-	if (!s)
-		return "no ident";
-	buf_clear(&q->w->ident);
-	if (slice_view(m, s, &q->w->ident, &ident, &n) < 0)
-		return "ident is not a text";
-	if (n == 0 || n > IDENT_MAX)
-		return "ident is empty or longer than 256 bytes";
-	if (memchr(ident, '\0', n))
-		return "ident with a NUL in it";
-	head->ident = ident;
-	head->ident_len = (uint16_t)n;
-
-	s = message_find(m, "timestamp", 9);
-	q->stamps[STAMP_TIMESTAMP].p = NULL;
-	if (!s)
-		head->time_us = q->now_us;
-	else if (slice_time_us(m, s, &head->time_us) < 0)
-		return "bad timestamp";
-	if (!s || s->kind != SLICE_NUMBER) {
-		q->text->len = q->time_at;
-		time_us_write(q->text, head->time_us);
-		stamp(q, STAMP_TIMESTAMP, q->time_at, q->text->len);
-		q->stamps[STAMP_TIMESTAMP].keep = false;
-	}
-	return NULL;
-}
-
-/* What url, headers or topic will need of it at send time, by name: a later plan may ask in another order, or for less. */
-static void address_write(struct buf *out, const struct rendering *r, const struct message *m)
-{
-	buf_clear(out);
-	buf_addc(out, '{');
-	for (unsigned i = 0; i < r->naddress; i++) {
-		const struct slice *s = message_find(m, r->address[i], strlen(r->address[i]));
-
-		/* A value that could not stand in a url anyway is left out, and missed by name when the message is sent. */
-		if (!s || s->kind == SLICE_OBJECT || s->kind == SLICE_ARRAY || s->vlen > ADDRESS_VALUE_MAX || out->len + s->vlen > ADDRESS_MAX)
-			continue;
-		if (out->len > 1)
-			buf_addc(out, ',');
-		buf_addjson(out, r->address[i], strlen(r->address[i]));
-		buf_addc(out, ':');
-		buf_add(out, m->bytes + s->value, s->vlen);
-	}
-	buf_addc(out, '}');
 }
 
 /* The message through a rendering, once for all streams that share it. */
@@ -323,7 +209,7 @@ void pipeline_take(struct request *q, const struct message *received, unsigned i
 	size_t start;
 	const char *stop;
 	unsigned wanted = 0;
-	const char *why = message_head(q, received, &head);
+	const char *why = stamping_head(&q->stamping, received, &head);
 
 	if (why) {
 		pipeline_refuse(q, index, why, received->bytes, received->len);
@@ -337,9 +223,7 @@ void pipeline_take(struct request *q, const struct message *received, unsigned i
 	}
 	head.id = store_ids(w->engine->store, 1);
 	b = ticket_message(q->ticket, &start);
-	device_stamps(q, route.device);
-	message_stamp(b, received, q->plan->stamps, q->stamps);
-	device_stamps_undo(q, route.device);
+	stamping_write(&q->stamping, route.device, received, b);
 	ticket_message_end(q->ticket, &head);
 
 	if (!route_reads(&route)) {
@@ -376,7 +260,7 @@ void pipeline_take(struct request *q, const struct message *received, unsigned i
 void pipeline_submit(struct worker *w, const struct intake *in)
 {
 	struct request q = {
-		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(), .text = &w->request,
+		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(),
 	};
 	char why[1024];
 	bool whole;
@@ -384,7 +268,7 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 	q.job = job_new(w, in);
 	q.ticket = ticket_new(w->engine->store, w->port, job_committed, q.job);
 	stats_add(&q.job->stats->requests, 1);
-	request_stamps(&q);
+	stamping_open(&q.stamping, q.plan, q.channel, q.peer, q.now_us, &w->request, &w->ident);
 
 	whole = pipeline_read(&q, in, why, sizeof why);
 	stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/stats.h"
 #include "channels/channel.h"
-#include "message/write.h"
 #include "pipeline.h"
+#include "stamping.h"
 #include "worker.h"
 
 struct ticket;
@@ -37,9 +37,7 @@ struct request {
 	struct ticket *ticket;
 	struct job *job;
 	int64_t now_us;
-	struct stamp stamps[STAMPS_MAX];
-	struct buf *text;              /* of the stamps: peer, channel.name, server.timestamp, timestamp */
-	size_t time_at;                /* where the message's own timestamp is written */
+	struct stamping stamping;
 };
 
 /* ---- pipeline.c ---- */

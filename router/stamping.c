@@ -1,0 +1,137 @@
+/* stamping.c - see stamping.h. The stamps' texts lie one behind the other in one buffer; what does not change within a request is written once. */
+#include "stamping.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "plan/plan.h"
+#include "store/store.h"
+
+#define IDENT_MAX 256
+#define ADDRESS_VALUE_MAX 1024
+#define ADDRESS_MAX 3072         /* with the names below what the store takes beside an entry */
+
+/* ---- stamps: what the router sets in every message ---------------------------------------------------------------------- */
+
+static void stamp(struct stamping *s, unsigned number, size_t from, size_t to)
+{
+	s->stamps[number] = (struct stamp){ s->text->p + from, to - from, number < STAMP_OWN ? s->channel->keep[number] : s->channel->keep_fields };
+}
+
+void stamping_open(struct stamping *s, const struct plan *plan, const struct channel *channel, const char *peer, int64_t now_us,
+                   struct buf *text, struct buf *ident)
+{
+	struct buf *b = text;
+	size_t id, name, from, end;
+
+	s->plan = plan;
+	s->channel = channel;
+	s->now_us = now_us;
+	s->text = text;
+	s->ident = ident;
+	buf_clear(b);
+	memset(s->stamps, 0, plan->stamps->n * sizeof s->stamps[0]);
+	/* The texts share one buffer, which may move while it grows: point into it when all are there. */
+	buf_reserve(b, 512 + strlen(channel->name) * 6);
+	time_us_write(b, now_us);
+	id = b->len;
+	buf_addu64(b, channel->number);
+	name = b->len;
+	buf_addjson(b, channel->name, strlen(channel->name));
+	from = b->len;
+	buf_addjson(b, peer, strlen(peer));
+	end = b->len;
+	buf_reserve(b, 64);
+	s->time_at = end;
+	if (!channel->stamp)
+		return;
+	stamp(s, STAMP_SERVER_TIMESTAMP, 0, id);
+	stamp(s, STAMP_CHANNEL_ID, id, name);
+	stamp(s, STAMP_CHANNEL_NAME, name, from);
+	stamp(s, STAMP_PEER, from, end);
+}
+
+static void device_stamps(struct stamping *s, const struct device *d)
+{
+	if (!s->channel->stamp || !d)
+		return;
+	for (unsigned i = 0; i < d->nstamps; i++) {
+		unsigned k = d->stamp_numbers[i];
+
+		s->stamps[k] = (struct stamp){ d->stamp_values[i], strlen(d->stamp_values[i]),
+			k < STAMP_OWN ? s->channel->keep[k] : s->channel->keep_fields };
+	}
+}
+
+static void device_stamps_undo(struct stamping *s, const struct device *d)
+{
+	if (!s->channel->stamp || !d)
+		return;
+	for (unsigned i = 0; i < d->nstamps; i++)
+		s->stamps[d->stamp_numbers[i]].p = NULL;
+}
+
+/* ---- what a message says of itself ------------------------------------------------------------------------------------------ */
+
+const char *stamping_head(struct stamping *s, const struct message *m, struct message_head *head)
+{
+	const struct slice *found = message_find(m, s->channel->ident_field, strlen(s->channel->ident_field));
+	const char *ident;
+	size_t n;
+
+	if (m->len > s->plan->settings.limit_message)
+		return "larger than limits.message";
+	if (!found)
+		return "no ident";
+	buf_clear(s->ident);
+	if (slice_view(m, found, s->ident, &ident, &n) < 0)
+		return "ident is not a text";
+	if (n == 0 || n > IDENT_MAX)
+		return "ident is empty or longer than 256 bytes";
+	if (memchr(ident, '\0', n))
+		return "ident with a NUL in it";
+	head->ident = ident;
+	head->ident_len = (uint16_t)n;
+
+	found = message_find(m, "timestamp", 9);
+	s->stamps[STAMP_TIMESTAMP].p = NULL;
+	if (!found)
+		head->time_us = s->now_us;
+	else if (slice_time_us(m, found, &head->time_us) < 0)
+		return "bad timestamp";
+	if (!found || found->kind != SLICE_NUMBER) {
+		s->text->len = s->time_at;
+		time_us_write(s->text, head->time_us);
+		stamp(s, STAMP_TIMESTAMP, s->time_at, s->text->len);
+		s->stamps[STAMP_TIMESTAMP].keep = false;
+	}
+	return NULL;
+}
+
+void stamping_write(struct stamping *s, const struct device *device, const struct message *m, struct buf *out)
+{
+	device_stamps(s, device);
+	message_stamp(out, m, s->plan->stamps, s->stamps);
+	device_stamps_undo(s, device);
+}
+
+/* ---- for the address ------------------------------------------------------------------------------------------------------------ */
+
+void address_write(struct buf *out, const struct rendering *r, const struct message *m)
+{
+	buf_clear(out);
+	buf_addc(out, '{');
+	for (unsigned i = 0; i < r->naddress; i++) {
+		const struct slice *s = message_find(m, r->address[i], strlen(r->address[i]));
+
+		/* A value that could not stand in a url anyway is left out, and missed by name when the message is sent. */
+		if (!s || s->kind == SLICE_OBJECT || s->kind == SLICE_ARRAY || s->vlen > ADDRESS_VALUE_MAX || out->len + s->vlen > ADDRESS_MAX)
+			continue;
+		if (out->len > 1)
+			buf_addc(out, ',');
+		buf_addjson(out, r->address[i], strlen(r->address[i]));
+		buf_addc(out, ':');
+		buf_add(out, m->bytes + s->value, s->vlen);
+	}
+	buf_addc(out, '}');
+}
