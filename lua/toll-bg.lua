@@ -5,22 +5,22 @@
 -- So the rows below are an assumption: copy this file into a folder of settings.adapters, and change names and units to those of
 -- your contract; a file of your own hides this one. Say who you are by `headers` in the specification.
 --
--- What does not change with the distance stands in the subscription, per device or per group:
+-- What does not change with the distance stands in the subscription, for each device, all of it together:
 --
 --   subscriptions:
 --     - {stream: bulgaria, devices: {"352093081234567": {pan: "3086…", plate: CB1234AB, axles: 5, weight: 40000}}}
 --
--- A message of a vehicle of which something is missing is skipped, and counted under the reason that names it. Providers ask
--- whether you are there: examples/tolls.yaml has a channel that answers.
+-- A vehicle of which something is missing is an error of the specification; messages of one that nobody described are skipped, and counted
+-- under that reason. Providers ask whether you are there: examples/tolls.yaml has a channel that answers.
 local A = {
   summary = "Template for Bulgarian toll providers (ДДД): adapt it to your contract",
   transport = "http",
   device = {
-    pan = {type = "string", pattern = "^[0-9A-Za-z-]{1,32}$", description = "Number the provider gave the vehicle"},
-    plate = {type = "string", minLength = 2, maxLength = 16, description = "Licence plate"},
+    pan = {type = "string", required = true, pattern = "^[0-9A-Za-z-]{1,32}$", description = "Number the provider gave the vehicle"},
+    plate = {type = "string", required = true, minLength = 2, maxLength = 16, description = "Licence plate"},
     country = {type = "string", pattern = "^[A-Z]{1,3}$", description = "Country of the plate; without it BG"},
-    axles = {type = "integer", minimum = 2, maximum = 12, description = "Axles, those of a trailer included"},
-    weight = {type = "integer", minimum = 1, maximum = 100000, description = "Permitted weight in kg, that of a trailer included"},
+    axles = {type = "integer", required = true, minimum = 2, maximum = 12, description = "Axles, those of a trailer included"},
+    weight = {type = "integer", required = true, minimum = 1, maximum = 100000, description = "Permitted weight in kg, that of a trailer included"},
     emission_class = {type = "string", pattern = "^(0|1|2|3|4|5|6|EEV)$", description = "Euro emission class; without it none is said"},
   },
   defaults = {buffer = {ttl = "10d"}},

@@ -4,11 +4,13 @@ before the connection is closed.
 A request is a dict of path, headers (lower case) and body (bytes), and once answered its status; all are kept in `requests`, in order."""
 import http.server
 import json
+import ssl
 import threading
 
 
 class Platform:
-    def __init__(self, answer=lambda request: (200, "")):
+    def __init__(self, answer=lambda request: (200, ""), tls=None):
+        """tls: (certificate, key, authority of the clients, who must show a certificate)."""
         self.requests, self.answer = [], answer
         platform = self
 
@@ -36,7 +38,15 @@ class Platform:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls[:2])
+            context.load_verify_locations(tls[2])
+            context.verify_mode = ssl.CERT_REQUIRED
+            # In the connection's own thread: nobody waits for a client that is slow with its handshake.
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.server.handle_error = lambda *_: None    # a client that is refused
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def accepted(self):
