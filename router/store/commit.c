@@ -279,6 +279,7 @@ static void succeed(struct store *s)
 		look_for_excess(b);
 	}
 	again_end(s, true);
+	states_end(s, true);
 	names_written(s, true);
 	while (c->drops) {
 		struct dead_drop *d = c->drops;
@@ -333,6 +334,7 @@ static void fail(struct store *s, const char *why)
 		s->dead_drops = d;
 	}
 	again_end(s, false);
+	states_end(s, false);
 	names_written(s, false);
 	answer_failed(s, why);
 }
@@ -348,6 +350,7 @@ static void refuse_waiting(struct store *s, const char *why)
 	while (t) {
 		struct ticket *next = t->next;
 		store_unlock(s);
+		states_refuse(s, t);
 		ticket_empty(t);
 		store_lock(s);
 		t->result = TICKET_FAILED;
@@ -433,6 +436,7 @@ static void build(struct store *s)
 	space_look(s);
 	settle_apply(s);
 	gather_tickets(s);
+	states_write(s);
 	settle_write(s);
 	settle_compact(s);
 	names_write(s);

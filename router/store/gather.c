@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/commit.h"
+#include "store/states.h"
 
 /* ---- room */
 
@@ -187,6 +188,8 @@ static void take_block(struct store *s, struct block *b)
 static void take_ticket(struct store *s, struct ticket *t)
 {
 	again_apply(s, t);
+	if (t->claim)
+		states_take(s, t);
 	for (unsigned i = 0; i < t->nskips; i++) {
 		struct ledger *l = commit_ledger(s, t->skips[i].buffer);
 		l->matched += t->skips[i].n;
@@ -218,7 +221,10 @@ void gather_tickets(struct store *s)
 	const char *refuses = space_refuses(s);
 	const struct buffer *pressed = space_pressed(s, &all_pressed);
 	for (struct ticket *t = c->tickets; t; t = t->next) {
-		if (refuses && t->first) {
+		if (t->claim && !states_stand(s, t)) {
+			snprintf(t->why, sizeof(t->why), "a message of the same device before it could not be taken");
+			t->result = TICKET_FAILED;
+		} else if (refuses && (t->first || claim_changes(t->claim))) {
 			snprintf(t->why, sizeof(t->why), "%s", refuses);
 			t->result = TICKET_FULL;
 		} else if (!check_room(s, t, pressed, all_pressed)) {
@@ -230,6 +236,8 @@ void gather_tickets(struct store *s)
 			t->result = TICKET_TAKEN;
 			c->anything = true;
 		}
+		if (t->result != TICKET_TAKEN)
+			states_refuse(s, t);
 	}
 	close_open(s);
 }

@@ -232,6 +232,7 @@ struct ticket {
 	struct dead_draft *dead, **dead_end;
 	size_t dead_size;
 	struct stead *steads, **steads_end;
+	struct claim *claim;        /* granted, then handed in; NULL: none */
 	enum ticket_result result;
 	char why[256];
 	struct ticket *next;
@@ -248,6 +249,7 @@ struct port {
 	unsigned refs;              /* lock: the owner's and each ticket's under way */
 	bool freed, signalled;      /* lock */
 	struct ticket *done_first, **done_end;        /* lock */
+	struct claim *claim_first, **claim_end;       /* lock: granted, or never to be */
 	struct buffer *wake_first, **wake_end;        /* lock */
 	struct port *all_next;      /* lock: in store.ports */
 	struct port *dirty_next;    /* lock: to be signalled when the lock is let go */
@@ -255,6 +257,8 @@ struct port {
 };
 void port_unref(struct port *p);                                /* lock */
 void port_done(struct port *p, struct ticket *t);               /* lock */
+void port_claim(struct port *p, struct claim *c);               /* lock */
+void port_claim_undo(struct port *p, struct claim *c);          /* lock */
 void ports_fini(struct store *s);                               /* at closing */
 void port_dirty(struct port *p);                                /* lock */
 void ports_signal(struct store *s);                             /* lock: writes the eventfds of the dirty ones */
@@ -320,6 +324,7 @@ struct store {
 	pthread_mutex_t pool_lock;
 	struct block *free_blocks;
 	struct ticket *free_tickets;
+	struct claim *free_claims;
 	size_t free_memory;
 
 	_Atomic uint64_t id_last;
@@ -331,6 +336,8 @@ struct store {
 	struct commit *commit;
 	/* space.c */
 	struct space *space;
+	/* state.c */
+	struct states *states;
 };
 
 #define TICKET_LIST_INIT(first, end) ((first) = NULL, (end) = &(first))
@@ -370,6 +377,21 @@ struct death *death_copy(const struct death *d);                /* one allocatio
 void dead_write(struct store *s, struct buffer *owner, struct buf *value);      /* adds a letter to the commit under way */
 void dead_trim(struct store *s);                                                 /* the oldest go, by dead.max and dead.ttl */
 void dead_drops(struct store *s);                                               /* what store_drop_dead asked for */
+
+/* state.c */
+void states_init(struct store *s);
+int states_start(struct store *s);                              /* the thread; -1 with errno */
+void states_stop(struct store *s);
+void states_fini(struct store *s);
+void states_count(struct store *s, struct store_counts *out);
+/* Commit thread. Does what the ticket went on from still hold? Then take what it stages; or refuse the ticket, and those that went on from it. */
+bool states_stand(struct store *s, const struct ticket *t);
+void states_take(struct store *s, const struct ticket *t);
+void states_refuse(struct store *s, const struct ticket *t);
+void states_write(struct store *s);                             /* what was taken, into the commit under way */
+void states_end(struct store *s, bool ok);                      /* lock: and that is on disk now, or never was */
+/* claim.c */
+void claims_fini(struct store *s);
 
 /* names.c */
 void names_write(struct store *s);                                              /* what was asked for, into the commit under way */

@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "store/inside.h"
+#include "store/states.h"
 
 struct port *port_new(struct store *s)
 {
@@ -18,6 +18,7 @@ struct port *port_new(struct store *s)
 	p->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert(p->fd >= 0);
 	TICKET_LIST_INIT(p->done_first, p->done_end);
+	TICKET_LIST_INIT(p->claim_first, p->claim_end);
 	p->wake_end = &p->wake_first;
 	store_lock(s);
 	p->all_next = s->ports;
@@ -63,7 +64,7 @@ void port_free(struct port *p)
 		return;
 	struct store *s = p->store;
 	store_lock(s);
-	assert(!p->wake_first); /* its buffers must be detached */
+	assert(!p->wake_first && !p->claim_first); /* its buffers must be detached, its claims ended */
 	p->freed = true;
 	struct ticket *t = p->done_first, *next;
 	TICKET_LIST_INIT(p->done_first, p->done_end);
@@ -120,6 +121,45 @@ void port_done(struct port *p, struct ticket *t)
 	port_dirty(p);
 }
 
+void port_claim(struct port *p, struct claim *c)
+{
+	c->due = true;
+	c->next = NULL;
+	*p->claim_end = c;
+	p->claim_end = &c->next;
+	port_dirty(p);
+}
+
+void port_claim_undo(struct port *p, struct claim *c)
+{
+	struct claim **at = &p->claim_first;
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	if (!*at)
+		p->claim_end = at;
+	c->due = false;
+}
+
+/* One at a time: a callback may end a claim that is due. */
+static void run_claims(struct port *p)
+{
+	struct store *s = p->store;
+	store_lock(s);
+	struct claim *last = NULL;
+	for (struct claim *c = p->claim_first; c; c = c->next)
+		last = c;
+	for (bool more = last != NULL; more && p->claim_first;) {
+		struct claim *c = p->claim_first;
+		more = c != last;
+		port_claim_undo(p, c);
+		store_unlock(s);
+		c->ready(c->arg, c->stage == CLAIM_FAILED ? "the state of a device cannot be read now" : NULL);
+		store_lock(s);
+	}
+	store_unlock(s);
+}
+
 void port_run(struct port *p)
 {
 	struct store *s = p->store;
@@ -145,6 +185,7 @@ void port_run(struct port *p)
 		store_unlock(s);
 		ticket_free(t);
 	}
+	run_claims(p);
 	for (bool more = last_wake != NULL; more;) {
 		store_lock(s);
 		struct buffer *b = p->wake_first;

@@ -393,6 +393,41 @@ bool dead_decode(const struct key *k, const void *value, size_t len, struct dead
 		key_is_dead(k->p, k->n, &owner, &out->position);
 }
 
+/* ---- states */
+
+void key_state(struct buf *out, uint32_t stream, const char *ident, size_t len)
+{
+	unsigned char head[5] = { ROW_STATE };
+	put_be32(head + 1, stream);
+	buf_add(out, head, sizeof(head));
+	buf_add(out, ident, len);
+}
+
+bool key_is_state_of(const char *key, size_t n, uint32_t stream)
+{
+	return n >= 5 && key[0] == ROW_STATE && get_be32(key + 1) == stream;
+}
+
+bool key_state_is(const char *key, size_t n, uint32_t stream, const char *ident, size_t len)
+{
+	return n == 5 + len && key_is_state_of(key, n, stream) && memcmp(key + 5, ident, len) == 0;
+}
+
+void state_encode(struct buf *out, const char *key, size_t keylen, const void *p, size_t n)
+{
+	buf_add(out, p, n);
+	add_u32(out, crc32c(crc32c(0, key, keylen), p, n));
+}
+
+bool state_decode(const char *key, size_t keylen, const void *value, size_t len, const char **p, size_t *n)
+{
+	if (len < CRC_LEN || get_le32((const char *)value + len - CRC_LEN) != crc32c(crc32c(0, key, keylen), value, len - CRC_LEN))
+		return false;
+	*p = value;
+	*n = len - CRC_LEN;
+	return true;
+}
+
 /* ---- bytes under a CRC */
 
 void sealed_encode(struct buf *out, const struct key *k, const void *p, size_t n)

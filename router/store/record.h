@@ -17,7 +17,7 @@
 
 /* ---- keys */
 
-enum row_kind { ROW_CHUNK = 'b', ROW_REF = 'q', ROW_LEDGER = 'f', ROW_DEAD = 'd', ROW_META = 'm' };
+enum row_kind { ROW_CHUNK = 'b', ROW_REF = 'q', ROW_LEDGER = 'f', ROW_DEAD = 'd', ROW_STATE = 's', ROW_META = 'm' };
 
 struct key { size_t n; unsigned char p[32]; };
 
@@ -113,6 +113,14 @@ void dead_encode(struct buf *out, const struct dead_letter *d, int64_t elapsed);
 void dead_seal(struct buf *out, const struct key *k);
 /* Strings point into value. */
 bool dead_decode(const struct key *k, const void *value, size_t len, struct dead_letter *out, int64_t *elapsed);
+
+/* ---- states of adapters; the key, which has the ident in it, is appended to out */
+
+void key_state(struct buf *out, uint32_t stream, const char *ident, size_t len);
+bool key_state_is(const char *key, size_t n, uint32_t stream, const char *ident, size_t len);
+bool key_is_state_of(const char *key, size_t n, uint32_t stream);
+void state_encode(struct buf *out, const char *key, size_t keylen, const void *p, size_t n);
+bool state_decode(const char *key, size_t keylen, const void *value, size_t len, const char **p, size_t *n);
 
 /* ---- bytes under a CRC, for names and the format */
 

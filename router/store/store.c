@@ -150,6 +150,8 @@ static void free_all(struct store *s)
 		s->dead_drops = d->next;
 		free(d);
 	}
+	states_fini(s);
+	claims_fini(s);
 	commit_fini(s);
 	space_free(s->space);
 	db_close(s->db);
@@ -163,6 +165,26 @@ static void free_all(struct store *s)
 	free(s->folder);
 	free(s->path);
 	free(s);
+}
+
+static void end(struct store *s, bool abandon)
+{
+	if (!s)
+		return;
+	store_lock(s);
+	s->stop = true;
+	s->abandoned = abandon;
+	pthread_cond_broadcast(&s->work);
+	store_unlock(s);
+	pthread_join(s->committer, NULL);
+	store_lock(s);
+	s->reader_stop = true;
+	pthread_cond_broadcast(&s->read_work);
+	pthread_cond_broadcast(&s->moved);
+	store_unlock(s);
+	pthread_join(s->reader, NULL);
+	states_stop(s);
+	free_all(s);
 }
 
 static char *join(const char *a, const char *b)
@@ -203,6 +225,7 @@ struct store *store_open_with(const struct store_options *o, struct store_env *e
 	map_init(&s->names);
 	s->space = space_new(s);
 	commit_init(s);
+	states_init(s);
 	if (recover_open(s, why, whylen) < 0) {
 		free_all(s);
 		return NULL;
@@ -222,31 +245,17 @@ struct store *store_open_with(const struct store_options *o, struct store_env *e
 		free_all(s);
 		return NULL;
 	}
+	if (states_start(s) < 0) {
+		snprintf(why, whylen, "cannot start a thread: %s", strerror(errno));
+		end(s, true);
+		return NULL;
+	}
 	return s;
 }
 
 struct store *store_open(const struct store_options *o, char *why, size_t whylen)
 {
 	return store_open_with(o, NULL, why, whylen);
-}
-
-static void end(struct store *s, bool abandon)
-{
-	if (!s)
-		return;
-	store_lock(s);
-	s->stop = true;
-	s->abandoned = abandon;
-	pthread_cond_broadcast(&s->work);
-	store_unlock(s);
-	pthread_join(s->committer, NULL);
-	store_lock(s);
-	s->reader_stop = true;
-	pthread_cond_broadcast(&s->read_work);
-	pthread_cond_broadcast(&s->moved);
-	store_unlock(s);
-	pthread_join(s->reader, NULL);
-	free_all(s);
 }
 
 void store_close(struct store *s)
@@ -274,5 +283,6 @@ void store_counts(struct store *s, struct store_counts *out)
 	out->syncs = store_env_syncs(s->env);
 	out->disk_bytes = space_taken(s);
 	out->memory_bytes = s->memory;
+	states_count(s, out);
 	store_unlock(s);
 }

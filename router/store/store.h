@@ -39,6 +39,7 @@ struct port;
 struct ticket;
 struct buffer;
 struct chunk;
+struct claim;
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
@@ -178,6 +179,46 @@ void ticket_settles(struct ticket *t, uint32_t buffer, uint64_t position, uint32
  * and by ticket_submit of a ticket that leaves nothing to write. */
 void ticket_on_free(struct ticket *t, void (*fn)(void *), void *arg);
 
+/* ---- states: what adapters keep of a stream's idents ------------------------------------------------------------------------- */
+
+/* A state is up to STATE_MAX bytes under (stream, ident), opaque to the store: written in the one write of the ticket that stages it, or not at
+ * all. Whoever renders must go on from the state that the ident's message before left, and must come to the commit after it: hence the claim.
+ *
+ * A *claim* is the right of one request to go on from the states of its pairs. It asks for all of them at once; claims that have a pair in common are
+ * granted one after the other, in the order in which they began, so none waits for one that waits for it. Given to a ticket it ends with
+ * ticket_submit: in one step the ticket takes its place in the row to the commit, what it stages becomes what the next claim goes on from, and that
+ * claim is granted. So tickets come to the commit in the order in which their states were chained; there is no other way.
+ *
+ * What is staged is not durable yet. If its ticket is not taken, the state falls back to what it was, and each ticket that went on from it is not
+ * taken either (TICKET_FAILED; its messages may be sent again and are then rendered anew). A commit that failed never happened.
+ *
+ * States are read from disk by a thread of the store's own when a claim asks for one that is not in memory. */
+#define STATE_MAX 1024
+#define STATE_IDENT_MAX 256
+
+struct claim *claim_new(struct store *s, struct port *p);
+/* Stream 0 is no stream: such a pair has no state, and keeps requests in order that have nothing else in common but, say, their connection. A pair
+ * may be added twice. */
+void claim_add(struct claim *c, uint32_t stream, const char *ident, size_t len);
+unsigned claim_pairs(const struct claim *c);
+/* True: granted at once, and ready is never called. Else ready comes inside port_run: when it is granted (why NULL), or when a state cannot be read
+ * now; then the claim is to be ended. */
+bool claim_begin(struct claim *c, void (*ready)(void *arg, const char *why), void *arg);
+/* Give it up, granted or not; NULL is none. Not one that was given to a ticket. */
+void claim_end(struct claim *c);
+/* Granted: to the ticket, which ends it when it is submitted or dropped. Until then it may be read and staged to. */
+void ticket_claim(struct ticket *t, struct claim *c);
+/* Of a granted claim: the state as it is after what was staged here, NULL when there is none. The pair must have been added. The pointer lives until
+ * the pair is staged anew or the claim ends. Costs next to nothing where pairs are asked for in the order in which they were added. */
+const char *claim_state(struct claim *c, uint32_t stream, const char *ident, size_t len, size_t *n);
+/* The state is to be this; n 0: nothing any more. */
+void claim_stage(struct claim *c, uint32_t stream, const char *ident, size_t len, const void *state, size_t n);
+
+/* States are kept in memory, the last used ones, up to so many bytes; what claims and tickets under way need stays beyond that. 0: none. */
+void store_set_state_memory(struct store *s, size_t bytes);
+/* Forget all states of a stream: nobody may claim any meanwhile (the stream is in no plan). Recorded by next commits, some thousands in each. */
+void store_drop_states(struct store *s, uint32_t stream);
+
 /* ---- buffers: a stream's durable queue, seen by its sender ---------------------------------------------------------------- */
 
 enum full_policy { FULL_BLOCK, FULL_DROP_OLDEST, FULL_DROP_NEWEST };
@@ -306,6 +347,8 @@ void store_drop_dead(struct store *s, uint32_t owner, uint64_t from, uint64_t to
 struct store_counts {
 	uint64_t commits, syncs, bytes_written, reopens, refused_full, refused_failed;
 	uint64_t disk_bytes, memory_bytes, free_bytes;
+	uint64_t states, state_bytes;                /* states in memory, and what they take there (not in memory_bytes) */
+	uint64_t states_read;                        /* from disk */
 	uint64_t commit_us_last, commit_us_max;
 	uint64_t blocks_compacted, records_lost;     /* records_lost: rows whose CRC or position said so */
 	bool intake_stopped; char intake_why[128];   /* the disk's free space, the limit, or a database that is being reopened */

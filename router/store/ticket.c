@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "store/inside.h"
+#include "store/states.h"
 
 struct ticket *ticket_new(struct store *s, struct port *p, ticket_done_fn *done, void *arg)
 {
@@ -50,6 +50,12 @@ void ticket_empty(struct ticket *t)
 void ticket_free(struct ticket *t)
 {
 	struct store *s = t->store;
+	struct claim *c = t->claim;
+	t->claim = NULL;
+	if (c && c->stage == CLAIM_HANDED_IN)
+		claim_let_go(c);
+	else
+		claim_end(c);
 	ticket_empty(t);
 	pthread_mutex_lock(&s->pool_lock);
 	t->next = s->free_tickets;
@@ -71,7 +77,7 @@ void ticket_on_free(struct ticket *t, void (*fn)(void *), void *arg)
 
 size_t ticket_size(const struct ticket *t)
 {
-	size_t n = sizeof(*t) + t->dead_size;
+	size_t n = sizeof(*t) + t->dead_size + (t->claim ? claim_size(t->claim) : 0);
 	for (const struct block *b = t->first; b; b = b->next)
 		for (unsigned i = 0; i < b->nchunks; i++)
 			n += b->chunks[i]->value.len + b->chunks[i]->table.len + b->chunks[i]->texts.len;
@@ -317,7 +323,7 @@ void ticket_submit(struct ticket *t)
 		block_recycle(s, t->last);
 		t->last = before;
 	}
-	bool nothing = !t->first && !t->nskips && !t->dead && !t->steads;
+	bool nothing = !t->first && !t->nskips && !t->dead && !t->steads && !claim_changes(t->claim);
 	if (nothing)
 		ticket_empty(t);
 	t->next = NULL;
@@ -326,12 +332,14 @@ void ticket_submit(struct ticket *t)
 	if (nothing) {
 		t->result = TICKET_TAKEN;
 		port_done(t->port, t);
-		ports_signal(s);
 	} else {
 		if (!s->tickets)
 			pthread_cond_signal(&s->work);
 		*s->tickets_end = t;
 		s->tickets_end = &t->next;
 	}
+	if (t->claim)
+		claim_hand_in(t->claim);
+	ports_signal(s);
 	store_unlock(s);
 }
