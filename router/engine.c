@@ -134,13 +134,20 @@ void engine_owner_follows(struct engine *e, const char *name, const char *was)
 	map_put(&e->owners, key, strlen(key), owner);
 }
 
-/* Of limits.memory, half is for blocks on their way to destinations and an eighth for requests on their way to the store; small shares
+/* Of limits.memory, half is for blocks on their way to destinations, an eighth for requests on their way to the store and an eighth for adapters' states; small shares
  * are enough for full speed, so a backlog does not fill what it may. */
 uint64_t engine_store_memory(const struct plan *p)
 {
 	uint64_t share = p->settings.limit_memory / 2;
 
 	return share < (24u << 20) ? share : 24u << 20;
+}
+
+size_t engine_state_memory(const struct plan *p)
+{
+	uint64_t share = p->settings.limit_memory / 8;
+
+	return share < (64u << 20) ? (size_t)share : 64u << 20;
 }
 
 static size_t engine_pending_max(const struct plan *p)

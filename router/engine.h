@@ -66,6 +66,8 @@ void engine_pending_add(struct engine *e, size_t bytes);
 void engine_pending_sub(struct engine *e, size_t bytes);
 /* Bytes of blocks the store may hold in memory. */
 uint64_t engine_store_memory(const struct plan *p);
+/* Bytes of adapters' states it may. */
+size_t engine_state_memory(const struct plan *p);
 /* Which worker serves each stream of this plan (malloc'ed). Main loop, or before it runs. */
 unsigned *engine_owners(struct engine *e, const struct plan *p);
 /* A stream that is not known yet goes to the worker of the one it was, which hands its buffer on. Main loop. */

@@ -39,6 +39,7 @@ static struct job *job_new(struct worker *w, const struct intake *in)
 	j->bytes = 0;
 	j->has_after = j->has_refuse = false;
 	j->mute = in->mute;
+	j->claim = NULL;
 	return j;
 }
 
@@ -99,6 +100,7 @@ static void job_committed(void *arg, enum ticket_result result, const char *why)
 
 void pipeline_fini(struct worker *w)
 {
+	await_fini(w);
 	while (w->jobs) {
 		struct job *j = w->jobs;
 
@@ -106,6 +108,7 @@ void pipeline_fini(struct worker *w)
 		buf_fini(&j->after);
 		buf_fini(&j->refuse);
 		buf_fini(&j->words);
+		await_free(j);
 		free(j);
 	}
 }
@@ -139,11 +142,15 @@ static const struct rendered *rendered(struct request *q, const struct target *t
 		return got;
 	got->serial = w->serial;
 	got->n = 0;
-	got->result = scripts_render(w->scripts, r, m, &call, &w->rows, got->why, sizeof got->why);
+	if (r->state)
+		call.state = claim_state(q->job->claim, t->stream->number, head->ident, head->ident_len, &call.state_len);
+	got->result = scripts_render(q->scripts, r, m, &call, &w->rows, got->why, sizeof got->why);
 	if (got->result == RENDER_OK && w->rows.n > TICKET_ROWS_MAX) {
 		got->result = RENDER_FAILED;
 		snprintf(got->why, sizeof got->why, "a list of %u rows; %d is the most a message may become", w->rows.n, TICKET_ROWS_MAX);
 	}
+	if (r->state && w->rows.state_changed && got->result != RENDER_FAILED)
+		claim_stage(q->job->claim, t->stream->number, head->ident, head->ident_len, w->rows.state.p, w->rows.state.len);
 	if (got->result != RENDER_OK)
 		return got;
 	buf_clear(address);
@@ -201,6 +208,12 @@ static void unrouted(struct request *q, const struct message_head *head)
 
 void pipeline_take(struct request *q, const struct message *received, unsigned index)
 {
+	if (!await_message(q, received, index))
+		pipeline_take_now(q, received, index);
+}
+
+void pipeline_take_now(struct request *q, const struct message *received, unsigned index)
+{
 	struct worker *w = q->w;
 	struct message_head head;
 	struct message m;
@@ -216,7 +229,7 @@ void pipeline_take(struct request *q, const struct message *received, unsigned i
 		return;
 	}
 	q->job->taken++;
-	route = plan_route(q->plan, q->channel, head.ident, head.ident_len, w->routes);
+	route = plan_route(q->plan, q->channel, head.ident, head.ident_len, q->plan == w->loop.plan ? w->routes : NULL);
 	if (route.n == 0) {
 		unrouted(q, &head);
 		return;
@@ -255,12 +268,37 @@ void pipeline_take(struct request *q, const struct message *received, unsigned i
 	}
 }
 
+/* ---- its end ---------------------------------------------------------------------------------------------------------------- */
+
+void pipeline_end(struct request *q)
+{
+	struct job *j = q->job;
+
+	stats_add(&j->stats->received, j->taken + j->nrefused);
+	if (q->channel->refuse_whole && j->nrefused > 0) {
+		ticket_drop(q->ticket);
+		j->taken = 0;
+		troubles_malformed(q->channel->name, q->peer, j->told[0].reason);
+		job_end(j, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
+		return;
+	}
+	j->bytes = ticket_size(q->ticket);
+	engine_pending_add(q->w->engine, j->bytes);
+	ticket_submit(q->ticket);
+}
+
+void pipeline_failed(struct job *j, const char *why)
+{
+	j->bytes = 0;
+	job_committed(j, TICKET_FAILED, why);
+}
+
 /* ---- the request ------------------------------------------------------------------------------------------------------------ */
 
 void pipeline_submit(struct worker *w, const struct intake *in)
 {
 	struct request q = {
-		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(),
+		.w = w, .plan = in->loop->plan, .scripts = w->scripts, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(),
 	};
 	char why[1024];
 	bool whole;
@@ -270,23 +308,16 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 	stats_add(&q.job->stats->requests, 1);
 	stamping_open(&q.stamping, q.plan, q.channel, q.peer, q.now_us, &w->request, &w->ident);
 
+	await_begin(&q);
 	whole = pipeline_read(&q, in, why, sizeof why);
-	stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
-
 	if (!whole) {
+		await_drop(q.job);
+		stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
 		ticket_drop(q.ticket);
 		troubles_malformed(in->channel->name, in->peer, why);
 		job_end(q.job, INTAKE_REFUSED, why, true);
 		return;
 	}
-	if (in->channel->refuse_whole && q.job->nrefused > 0) {
-		ticket_drop(q.ticket);
-		q.job->taken = 0;
-		troubles_malformed(in->channel->name, in->peer, q.job->told[0].reason);
-		job_end(q.job, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
-		return;
-	}
-	q.job->bytes = ticket_size(q.ticket);
-	engine_pending_add(w->engine, q.job->bytes);
-	ticket_submit(q.ticket);
+	if (!await_end(&q))
+		pipeline_end(&q);
 }

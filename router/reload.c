@@ -198,6 +198,7 @@ static void configure_buffers(struct engine *e, const struct plan *p)
 	};
 
 	store_set_limits(e->store, p->settings.limit_disk, engine_store_memory(p));
+	store_set_state_memory(e->store, engine_state_memory(p));
 	for (unsigned i = 0; i < p->nstreams; i++) {
 		const struct stream *s = &p->streams[i];
 		struct buffer_options o = {

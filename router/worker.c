@@ -196,6 +196,26 @@ static void let_go(void *plan)
 	plan_unref(plan);
 }
 
+struct term *term_use(struct term *t)
+{
+	t->users++;
+	return t;
+}
+
+void term_unuse(struct term *t)
+{
+	if (!t || --t->users > 0)
+		return;
+	if (t->scripts)
+		scripts_free(t->scripts);
+	/* The last reference frees a whole fleet's arena: not on a loop that has messages to carry. */
+	if (t->worker->ending)
+		plan_unref(t->plan);
+	else
+		mailbox_post(t->worker->engine->mail, let_go, (void *)t->plan);
+	free(t);
+}
+
 /* The flight of a stream that has a new name ends under the old one; then the new one takes the buffer, which is the same. (Where they are not on one
  * worker, or the new name is just ending another flight, the new one asks for the buffer until it is free.) */
 static void live_renamed(struct worker *w, const struct stream *s)
@@ -213,18 +233,24 @@ static void live_renamed(struct worker *w, const struct stream *s)
 
 void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts *scripts, const unsigned *owners)
 {
-	const struct plan *old = w->loop.plan;
-	struct scripts *old_scripts = w->scripts;
+	struct term *old = w->term;
 	struct map_slot *slot;
 	struct live **gone = NULL;
 	size_t ngone = 0;
 
 	w->loop.plan = plan;
 	w->scripts = scripts;
+	w->term = xcalloc(1, sizeof *w->term);
+	*w->term = (struct term){ w, plan, scripts, 1 };
 	route_cache_free(w->routes);
 	w->routes = route_cache_new();
-	w->nrendered = plan->nrenderings;
+	/* Requests that came under an older plan may still need room for its renderings. */
+	if (plan->nrenderings > w->nrendered)
+		w->nrendered = plan->nrenderings;
 	w->rendered = xrealloc(w->rendered, (w->nrendered + 1) * sizeof *w->rendered);
+	w->keeps_state = false;
+	for (unsigned i = 0; i < plan->nrenderings; i++)
+		w->keeps_state |= plan->renderings[i].state;
 	memset(w->rendered, 0, w->nrendered * sizeof *w->rendered);
 
 	for (unsigned i = 0; i < plan->nstreams; i++) {
@@ -249,14 +275,9 @@ void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts 
 	}
 	free(gone);
 
-	if (old_scripts) {
-		if (scripts)
-			scripts_take_conns(scripts, old_scripts);
-		scripts_free(old_scripts);
-	}
-	/* The last reference frees a whole fleet's arena: not on a loop that has messages to carry. */
-	if (old)
-		mailbox_post(w->engine->mail, let_go, (void *)old);
+	if (old && old->scripts && scripts)
+		scripts_take_conns(scripts, old->scripts);
+	term_unuse(old);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
@@ -311,11 +332,10 @@ void worker_fini(struct worker *w)
 		free(l);
 	}
 	map_fini(&w->streams);
+	w->ending = true;
 	pipeline_fini(w);
 	opinions_free(w->opinions);
-	if (w->scripts)
-		scripts_free(w->scripts);
-	plan_unref(w->loop.plan);
+	term_unuse(w->term);
 	route_cache_free(w->routes);
 	free(w->rendered);
 	index_fini(&w->received);

@@ -39,6 +39,9 @@ struct live {
 	struct worker *worker;
 };
 
+/* A plan and its Lua state here, for as long as requests that came under them are on their way. */
+struct term { struct worker *worker; const struct plan *plan; struct scripts *scripts; unsigned users; };
+
 /* What a rendering made of the message in hand; kept per rendering so that it runs once for all streams that share it. */
 struct rendered { uint64_t serial; enum render_result result; unsigned first, n; char why[1024]; };
 
@@ -53,6 +56,9 @@ struct worker {
 	struct net *net;
 	struct intake_loop loop;       /* loop.plan is the plan in force here; this worker holds a reference to it */
 	struct scripts *scripts;       /* belongs to loop.plan */
+	struct term *term;             /* the two, counted */
+	bool ending;                   /* the loops have ended */
+	bool keeps_state;              /* an adapter of loop.plan does */
 	struct route_cache *routes;
 	struct opinions *opinions;     /* env.arg */
 	struct delivery_env env;
@@ -67,6 +73,7 @@ struct worker {
 	struct rendered *rendered; unsigned nrendered;
 	uint64_t serial;
 	struct job *jobs;              /* free list */
+	struct job *waiting_first, *waiting_last; /* requests that wait for states, in the order in which they came */
 };
 
 /* Made on the main thread; the loop runs after worker_start. Ends the process with a message when the system gives no loop. */
@@ -80,6 +87,9 @@ void worker_fini(struct worker *w);
 
 /* On the worker: put this plan in force. `owners[i]` is the worker of plan->streams[i]. Takes over the reference to plan and the scripts. */
 void worker_take_plan(struct worker *w, const struct plan *plan, struct scripts *scripts, const unsigned *owners);
+/* On the worker: one more, and one less, that needs it. */
+struct term *term_use(struct term *t);
+void term_unuse(struct term *t);
 /* On the worker: by an operator's command, whatever the specification says. */
 void live_pause(struct live *l, bool paused);
 /* On the worker: no new batches; `done` on this loop when no answer is awaited any more. */
