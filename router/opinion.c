@@ -74,15 +74,20 @@ static const char *device_data(void *arg, const char *ident, size_t len)
 	return NULL;
 }
 
+static void room_for(struct opinions *o, unsigned n)
+{
+	if (o->cap >= n)
+		return;
+	o->cap = n;
+	o->items = xrealloc(o->items, o->cap * sizeof *o->items);
+	o->ids = xrealloc(o->ids, o->cap * sizeof *o->ids);
+	o->each = xrealloc(o->each, o->cap * sizeof *o->each);
+}
+
 /* The batch as scripts see it; good until the next call. */
 static struct script_batch batch_of(struct opinions *o, const struct stream *s, const struct batch *b)
 {
-	if (o->cap < b->n) {
-		o->cap = b->n;
-		o->items = xrealloc(o->items, o->cap * sizeof *o->items);
-		o->ids = xrealloc(o->ids, o->cap * sizeof *o->ids);
-		o->each = xrealloc(o->each, o->cap * sizeof *o->each);
-	}
+	room_for(o, b->n);
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct entry *e = &b->entries[i];
 
@@ -238,4 +243,59 @@ enum provided opinion_credentials(void *arg, const struct stream *s, const struc
 	*out = (struct provision){ .nheaders = c->request.nheaders, .headers = c->request.headers.p, .username = text(c->has_username, &c->username),
 		.password = text(c->has_password, &c->password), .lives_us = c->lives_us };
 	return PROVIDED;
+}
+
+/* ---- connections --------------------------------------------------------------------------------------------------------------- */
+
+int opinion_hello(void *arg, const struct stream *s, const char *ident, int *conn, struct buf *out, bool *wait, char *why, size_t whylen)
+{
+	struct opinions *o = arg;
+	const struct destination *d = destination_now(o, s);
+
+	if (!d) {
+		snprintf(why, whylen, "adapter %s has gone", s->destination->adapter ? s->destination->adapter : "");
+		return -1;
+	}
+	return scripts_hello(o->worker->scripts, d, clock_real_us(), ident, conn, out, wait, why, whylen);
+}
+
+int opinion_reply(void *arg, const struct stream *s, const char *ident, int *conn, const char *bytes, size_t n, unsigned waiting, size_t *used,
+                  struct tcp_reply *out, char *why, size_t whylen)
+{
+	struct opinions *o = arg;
+	const struct destination *d = destination_now(o, s);
+	int said;
+
+	*used = 0;
+	if (!d) {
+		snprintf(why, whylen, "adapter %s has gone", s->destination->adapter ? s->destination->adapter : "");
+		return -1;
+	}
+	said = scripts_reply(o->worker->scripts, d, clock_real_us(), ident, conn, bytes, n, waiting, used, &o->judged, why, whylen);
+	if (said < 0)
+		return -1;
+	if (o->judged.verdict == SCRIPT_BLOCKED) {
+		snprintf(why, whylen, "%s", o->judged.words.p + o->judged.reason);
+		out->blocked = true;
+		return -1;
+	}
+	if (!o->judged.has_each)
+		return said;
+	room_for(o, o->judged.n);
+	for (unsigned i = 0; i < o->judged.n; i++) {
+		const char *words = o->judged.words.p + o->judged.each[i].reason;
+
+		o->each[i] = (struct entry_verdict){ verdict_of(o->judged.each[i].verdict), *words ? words : NULL };
+	}
+	out->n = o->judged.n;
+	out->each = o->each;
+	return said;
+}
+
+void opinion_conn_end(void *arg, int conn)
+{
+	struct opinions *o = arg;
+
+	if (o->worker->scripts)
+		scripts_conn_end(o->worker->scripts, conn);
 }

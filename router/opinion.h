@@ -9,9 +9,11 @@
 
 struct answer;
 struct batch;
+struct buf;
 struct judgement;
 struct opinions;
 struct stream;
+struct tcp_reply;
 struct worker;
 
 struct opinions *opinions_new(struct worker *w);
@@ -23,5 +25,11 @@ bool opinion_verdict(void *arg, const struct stream *s, struct batch *b, const s
 /* delivery_env.adapter_request and .credentials, in the same way. */
 int opinion_request(void *arg, const struct stream *s, const struct batch *b, struct wording *out, char *why, size_t whylen);
 credentials_fn opinion_credentials;
+
+/* delivery_env.hello, .reply and .conn_end. */
+int opinion_hello(void *arg, const struct stream *s, const char *ident, int *conn, struct buf *out, bool *wait, char *why, size_t whylen);
+int opinion_reply(void *arg, const struct stream *s, const char *ident, int *conn, const char *bytes, size_t n, unsigned waiting, size_t *used,
+                  struct tcp_reply *out, char *why, size_t whylen);
+void opinion_conn_end(void *arg, int conn);
 
 #endif

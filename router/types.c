@@ -11,6 +11,7 @@ const struct channel_ops *const types_channels[] = {
 
 static const struct sender_ops *const senders[] = {
 	[TRANSPORT_HTTP] = &sender_http,
+	[TRANSPORT_TCP] = &sender_tcp,
 	[TRANSPORT_NULL] = &sender_null,
 };
 

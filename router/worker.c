@@ -60,7 +60,8 @@ void worker_init(struct worker *w, struct engine *e, unsigned ix)
 	w->opinions = opinions_new(w);
 	w->env = (struct delivery_env){
 		.base = w->base, .net = w->net, .store = e->store, .port = w->port, .ops = types_sender,
-		.adapter_verdict = opinion_verdict, .adapter_request = opinion_request, .credentials = opinion_credentials, .arg = w->opinions,
+		.adapter_verdict = opinion_verdict, .adapter_request = opinion_request, .credentials = opinion_credentials,
+		.hello = opinion_hello, .reply = opinion_reply, .conn_end = opinion_conn_end, .arg = w->opinions,
 	};
 	w->routes = route_cache_new();
 	map_init(&w->streams);

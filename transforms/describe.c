@@ -132,6 +132,15 @@ static bool is_one_of(const char *s, const char *a, const char *b, const char *c
 	return strcmp(s, a) == 0 || strcmp(s, b) == 0 || (c && strcmp(s, c) == 0);
 }
 
+RAISES static void read_connection(struct reading *r, int table)
+{
+	const char *s = text_of(r, table, "connection");
+
+	if (s && !is_one_of(s, "stream", "device", "device"))
+		problem_note(fault(r, "connection", "adapter %s: there is no connection %s%s", diag_quote(r->d, s, strlen(s)), ""), "expected: stream or device");
+	r->ad->info.per_device = s && strcmp(s, "device") == 0;
+}
+
 RAISES static void read_transport(struct reading *r, int table)
 {
 	struct type_info *info = &r->ad->info;
@@ -182,6 +191,7 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	info->summary = summary ? summary : "";
 	read_transport(&r, table);
 	check_transport(&r, table);
+	read_connection(&r, table);
 	read_body(&r, table);
 	info->options_schema = tree_of(&r, table, "options");
 	info->device_schema = tree_of(&r, table, "device");
@@ -189,6 +199,7 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	info->has_transform = has(&r, table, "transform", LUA_TFUNCTION);
 	info->has_request = has(&r, table, "request", LUA_TFUNCTION);
 	info->has_topic = has(&r, table, "topic", LUA_TFUNCTION);
+	info->has_reply = has(&r, table, "reply", LUA_TFUNCTION);
 	info->has_state = has(&r, table, "state", LUA_TTABLE);
 	info->is_format = has(&r, table, "decode", LUA_TFUNCTION);
 	lua_pushliteral(L, "certificate");

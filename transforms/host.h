@@ -127,11 +127,12 @@ void script_judgement_fini(struct script_judgement *j);
 int scripts_verdict(struct scripts *s, const struct destination *d, const struct script_batch *b, const struct script_answer *a,
                     struct script_judgement *out, char *why, size_t whylen);
 
-/* tcp: bytes to begin a connection with. `ident` is that of a connection per device, else NULL; conn as in struct arrival. 1 when out was
- * filled, 0 when the adapter has no `hello`, -1 with why. */
-int scripts_hello(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, struct buf *out, char *why, size_t whylen);
+/* tcp: bytes to begin a connection with. `ident` is that of a connection per device, else NULL; conn as in struct arrival. *wait: messages
+ * wait until scripts_reply has understood an answer. 1 when out was filled, 0 when the adapter has no `hello`, -1 with why. */
+int scripts_hello(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, struct buf *out, bool *wait, char *why,
+                  size_t whylen);
 /* tcp: bytes that came back. *used of them were understood; out->each has a verdict for each of the oldest messages without one, out->n of
- * them, at most `waiting`. As scripts_hello. */
+ * them, at most `waiting`; or out->verdict is SCRIPT_BLOCKED: the far end will not have us, and says why. As scripts_hello. */
 int scripts_reply(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, const char *bytes, size_t n,
                   unsigned waiting, size_t *used, struct script_judgement *out, char *why, size_t whylen);
 

@@ -2,7 +2,8 @@
  *
  * verdict(answer, batch, ctx) → "done" | "retry" | "split" | "refused" | "blocked" [, "reason"], or one verdict for each message:
  * {"done", {"refused", "reason"}, "retry", …}; or nil: no opinion.
- * hello(ctx) → bytes; reply(bytes, ctx) → bytes used [, verdicts of the oldest messages that wait for one]. */
+ * hello(ctx) → bytes [, true: no message goes before `reply` has understood an answer to it].
+ * reply(bytes, ctx) → bytes used [, verdicts of the oldest messages that wait for one]; or nil and a reason: the far end will not have us. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ struct talk {
 	const char *bytes; size_t n, *used;
 	unsigned waiting;
 	struct buf *hello;
+	bool *wait;
 	struct script_judgement *out;
 	bool called;
 };
@@ -116,7 +118,8 @@ static int say_hello(lua_State *L)
 	if (!far_function(L, t->f, "hello"))
 		return 0;
 	far_ctx(L, t->f, &t->facts);
-	lua_call(L, 1, 1);
+	lua_call(L, 1, 2);
+	*t->wait = lua_toboolean(L, 3);
 	if (lua_type(L, 2) != LUA_TSTRING)
 		return luaL_error(L, "hello returned a %s, not a string", luaL_typename(L, 2));
 	const char *s = lua_tolstring(L, 2, &n);
@@ -134,6 +137,12 @@ static int hear_reply(lua_State *L)
 	lua_pushlstring(L, t->bytes, t->n);
 	far_ctx(L, t->f, &t->facts);
 	lua_call(L, 2, 2);
+	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
+		t->out->verdict = SCRIPT_BLOCKED;
+		t->out->reason = keep(L, 3, t->out);
+		t->called = true;
+		return 0;
+	}
 	if (!lua_isinteger(L, 2) || lua_tointeger(L, 2) < 0 || (size_t)lua_tointeger(L, 2) > t->n)
 		return luaL_error(L, "reply used %s of %d bytes", luaL_tolstring(L, 2, NULL), (int)t->n);
 	*t->used = (size_t)lua_tointeger(L, 2);
@@ -161,10 +170,12 @@ static int talk(struct talk *t, lua_CFunction job, char *why, size_t whylen)
 	return failed ? -1 : t->called;
 }
 
-int scripts_hello(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, struct buf *out, char *why, size_t whylen)
+int scripts_hello(struct scripts *s, const struct destination *d, int64_t now_us, const char *ident, int *conn, struct buf *out, bool *wait, char *why,
+                  size_t whylen)
 {
-	struct talk t = { .f = scripts_destination(s, d), .facts = { .now_us = now_us, .ident = ident, .conn = conn }, .hello = out };
+	struct talk t = { .f = scripts_destination(s, d), .facts = { .now_us = now_us, .ident = ident, .conn = conn }, .hello = out, .wait = wait };
 
+	*wait = false;
 	buf_clear(out);
 	return talk(&t, say_hello, why, whylen);
 }

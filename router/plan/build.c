@@ -288,7 +288,7 @@ static void build_joiner(struct destination *to, const struct type_info *t, stru
 	to->body_separator = ",";
 	to->body_close = "]";
 	to->body_type = "application/json";
-	if (body != NULL && strcmp(body, "lines") == 0) {
+	if (to->transport == TRANSPORT_FILE || (body != NULL && strcmp(body, "lines") == 0)) {
 		to->body_open = "";
 		to->body_separator = to->body_close = "\n";
 		to->body_type = "application/x-ndjson";
@@ -328,6 +328,8 @@ static void build_destination(struct compiler *c, struct destination *to, const 
 	to->rate = conf_number(optional(all, "rate"));
 	to->window = conf_has(optional(all, "window")) ? (unsigned)conf_int(optional(all, "window")) : 100;
 	to->connections = conf_has(optional(all, "connections")) ? (unsigned)conf_int(optional(all, "connections")) : 1;
+	to->replies = t != NULL && t->has_reply;
+	to->per_device = t != NULL && t->per_device;
 	build_joiner(to, t, all);
 	to->tls_verify = true;
 	if (tls.node != NULL) {

@@ -117,6 +117,8 @@ struct destination {
 	const char *id_name;           /* `id:` header or property that carries the message id, or NULL */
 	double rate;                   /* messages per second, 0 = no limit */
 	unsigned window, connections;
+	bool replies;                  /* tcp: the adapter reads what comes back */
+	bool per_device;               /* the adapter wants one connection per ident */
 	/* the joiner: how entries become one body */
 	const char *body_open, *body_separator, *body_close, *body_type;
 	bool gzip;
@@ -235,6 +237,8 @@ struct type_info {
 	const char *body_open, *body_separator, *body_close, *body_type;   /* NULL: joined as the transport does */
 	unsigned body_most;                 /* messages in one body; 0: as many as the stream says */
 	bool has_transform, has_state, has_request, has_topic;
+	bool has_reply;
+	bool per_device;                    /* connection = "device" */
 	bool certificate;                   /* over https only with a client certificate */
 	unsigned form_number;
 	uint64_t hash;                      /* of the file's text */

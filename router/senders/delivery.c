@@ -91,6 +91,26 @@ static bool adapter_verdict(void *arg, struct batch *b, const struct answer *a, 
 	return d->env.adapter_verdict(d->env.arg, d->s, b, a, j);
 }
 
+static int adapter_hello(void *arg, const char *ident, int *conn, struct buf *out, bool *wait, char *why, size_t whylen)
+{
+	struct delivery *d = arg;
+	return d->env.hello ? d->env.hello(d->env.arg, d->s, ident, conn, out, wait, why, whylen) : 0;
+}
+
+static int adapter_reply(void *arg, const char *ident, int *conn, const char *bytes, size_t n, unsigned waiting, size_t *used, struct tcp_reply *out,
+                         char *why, size_t whylen)
+{
+	struct delivery *d = arg;
+	return d->env.reply ? d->env.reply(d->env.arg, d->s, ident, conn, bytes, n, waiting, used, out, why, whylen) : 0;
+}
+
+static void adapter_conn_end(void *arg, int conn)
+{
+	struct delivery *d = arg;
+	if (d->env.conn_end)
+		d->env.conn_end(d->env.arg, conn);
+}
+
 /* Settings that cannot work block the stream with their own words; they are tried again as a probe would be. */
 static void sender_begin(struct delivery *d)
 {
@@ -107,7 +127,7 @@ static void sender_begin(struct delivery *d)
 static void read_settings(struct delivery *d)
 {
 	const struct destination *to = d->s->destination;
-	d->templated = d->addressed = to->url.nparams > 0;
+	d->templated = d->addressed = to->url.nparams > 0 || work_is_personal(to);
 	for (unsigned i = 0; i < to->nheaders; i++)
 		d->templated |= to->header_values[i].nparams > 0;
 }
@@ -274,7 +294,8 @@ struct delivery *delivery_new(const struct delivery_env *env, const struct plan 
 	struct delivery *d = xcalloc(1, sizeof *d);
 	d->env = *env;
 	d->host = (struct sender_host){ .base = env->base, .net = env->net, .stream = NULL, .arg = d, .judge = verdict_judge,
-	                                .adapter_verdict = env->adapter_verdict ? adapter_verdict : NULL };
+	                                .adapter_verdict = env->adapter_verdict ? adapter_verdict : NULL,
+	                                .hello = adapter_hello, .reply = adapter_reply, .conn_end = adapter_conn_end };
 	d->plan = plan_ref(plan);
 	d->s = s;
 	struct buf object = BUF_INIT;

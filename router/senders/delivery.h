@@ -47,6 +47,11 @@ struct delivery_env {
 	 * it cannot be worded, which is a bug of the adapter: the batch is tried again later. */
 	int (*adapter_request)(void *arg, const struct stream *s, const struct batch *b, struct wording *out, char *why, size_t whylen);
 	credentials_fn *credentials;
+	/* tcp: as in struct sender_host. */
+	int (*hello)(void *arg, const struct stream *s, const char *ident, int *conn, struct buf *out, bool *wait, char *why, size_t whylen);
+	int (*reply)(void *arg, const struct stream *s, const char *ident, int *conn, const char *bytes, size_t n, unsigned waiting, size_t *used,
+	             struct tcp_reply *out, char *why, size_t whylen);
+	void (*conn_end)(void *arg, int conn);
 	/* After each answer and before it is acted upon, for the stream's log, its packets, tap and the latency histogram: of b's messages so many
 	 * are accepted, so many rejected, the rest stays. Everything is borrowed. May be NULL. */
 	void (*record)(void *arg, const struct stream *s, const struct batch *b, const struct judgement *j, unsigned accepted, unsigned rejected, int64_t ack_us);

@@ -246,7 +246,9 @@ void work_filter(struct work *w);          /* forget items that were settled mea
 bool work_prepare(struct work *w);         /* the batch for the range that is next; false: its adapter cannot word it, why is w->own */
 void work_free(struct work *w);            /* items lose their references */
 void work_dissolve(struct work *w);        /* its items are left; free */
-/* url and headers of an entry, NULs between, into d->scratch; *urllen of it are the url. -1: missing says which parameter is not there. */
+/* Has each device a connection of its own, and with it a batch, an address and a hold? */
+bool work_is_personal(const struct destination *d);
+/* url (and ident, where work_is_personal) and headers of an entry, NULs between, into d->scratch; *urllen of it are the url. -1: missing says which parameter is not there. */
 int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing);
 
 /* hold.c */

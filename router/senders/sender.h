@@ -20,6 +20,7 @@
 
 struct destination;
 struct event_base;
+struct buf;
 struct net;      /* net/net.h: what a worker's loop offers: HTTP client, resolver, TLS contexts */
 struct sender;   /* a driver's own object, one per stream */
 
@@ -77,6 +78,9 @@ struct answer {
 	unsigned nheaders; const char *const *header_names; const char *const *header_values;
 };
 
+/* What an adapter read on a connection: verdicts of the oldest messages without one; borrowed. */
+struct tcp_reply { unsigned n; const struct entry_verdict *each; bool blocked; /* of a failure: the far end will not have us */ };
+
 /* What delivery gives a driver; lives as long as the sender. */
 struct sender_host {
 	struct event_base *base;
@@ -88,6 +92,12 @@ struct sender_host {
 	void (*judge)(void *arg, struct batch *b, const struct judgement *j);
 	/* The adapter's opinion of an answer: false = it has none, judge by the transport's own table. May be NULL. */
 	bool (*adapter_verdict)(void *arg, struct batch *b, const struct answer *a, struct judgement *j);
+	/* tcp: the adapter's words to begin a connection with (1; 0: it has none; -1: why), and what it makes of bytes that came back, *used of
+	 * which it understood. ident: of a connection per device, else NULL. conn: 0 at first; given back with conn_end. */
+	int (*hello)(void *arg, const char *ident, int *conn, struct buf *out, bool *wait, char *why, size_t whylen);
+	int (*reply)(void *arg, const char *ident, int *conn, const char *bytes, size_t n, unsigned waiting, size_t *used, struct tcp_reply *out, char *why,
+	             size_t whylen);
+	void (*conn_end)(void *arg, int conn);
 };
 
 /* ---- the driver ------------------------------------------------------------------------------------------------------- */
@@ -112,7 +122,7 @@ struct sender_ops {
 	void (*free)(struct sender *s);
 };
 
-extern const struct sender_ops sender_http, sender_null;
+extern const struct sender_ops sender_http, sender_null, sender_tcp;
 
 /* http.c: how the far end of a destination is talked to over HTTP: its TLS, proxy, bind. As http_peer_new. */
 struct http_peer;

@@ -97,6 +97,11 @@ void work_filter(struct work *w)
 
 /* ---- url and headers of a message ---------------------------------------------------------------------------------------------- */
 
+bool work_is_personal(const struct destination *d)
+{
+	return d->per_device && d->transport == TRANSPORT_TCP;
+}
+
 int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing)
 {
 	const struct destination *to = d->s->destination;
@@ -120,6 +125,10 @@ int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e
 			buf_adds(&d->scratch, t->literals[0]);
 		else if (template_write(t, &m, true, &d->scratch, missing))
 			return -1;
+		if (!i && work_is_personal(to)) {
+			buf_addc(&d->scratch, '\0');
+			buf_add(&d->scratch, e->ident, e->ident_len);
+		}
 		if (!i)
 			*urllen = d->scratch.len;
 		buf_addc(&d->scratch, '\0');

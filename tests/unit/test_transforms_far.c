@@ -157,6 +157,7 @@ static void test_verdict(void **state)
 
 static void test_hello_and_reply(void **state)
 {
+	bool wait;
 	(void)state;
 	struct far_kit f;
 	struct script_judgement j;
@@ -167,7 +168,7 @@ static void test_hello_and_reply(void **state)
 		     "reply = function(bytes, ctx) local v = {} for ok in bytes:gmatch('(%a+)\\n') do v[#v + 1] = ok == 'OK' and 'done' or {'refused', ok} end\n"
 		     "if bytes == 'all' then return 99 end return #bytes - #bytes:match('[^\\n]*$'), #v > 0 and v or nil end}");
 	script_judgement_init(&j);
-	assert_int_equal(scripts_hello(f.k.s, &f.destination, 0, "dev1", &conn, &out, f.k.why, sizeof(f.k.why)), 1);
+	assert_int_equal(scripts_hello(f.k.s, &f.destination, 0, "dev1", &conn, &out, &wait, f.k.why, sizeof(f.k.why)), 1);
 	assert_string_equal(out.p, "login dev1\n");
 	assert_true(conn != 0);
 	assert_int_equal(scripts_reply(f.k.s, &f.destination, 0, "dev1", &conn, "OK\nBAD\nO", 8, 3, &used, &j, f.k.why, sizeof(f.k.why)), 1);
