@@ -9,6 +9,7 @@
 
 #include "admin/control.h"
 #include "base/arena.h"
+#include "command_dead.h"
 #include "command_streams.h"
 #include "engine.h"
 #include "message/message.h"
@@ -27,6 +28,11 @@ static const struct { const char *name; void (*run)(struct command *c); } table[
 	{ "pause", command_pause },
 	{ "resume", command_resume },
 	{ "purge", command_purge },
+	{ "dead-owners", command_dead_owners },
+	{ "dead-look", command_dead_look },
+	{ "dead-list", command_dead_list },
+	{ "dead-drop", command_dead_drop },
+	{ "dead-retry", command_dead_retry },
 };
 
 /* ---- arguments ---------------------------------------------------------------------------------------------------------- */

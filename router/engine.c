@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "commands.h"
+#include "desk.h"
 #include "net/mailbox.h"
 #include "notify.h"
 #include "pipeline.h"
@@ -372,6 +373,7 @@ int engine_run(const char *file)
 	e.started_us = clock_real_us();
 	e.base = event_base_new();
 	e.mail = mailbox_new(e.base);
+	e.desk = desk_new(e.mail);
 	start_signals(&e);
 	if (start_store(&e, p) < 0) {
 		plan_seal(p);
@@ -403,6 +405,7 @@ out:
 	if (running)
 		for (unsigned i = 0; i < e.nworkers; i++)
 			worker_join(&e.workers[i]);
+	desk_free(e.desk);
 	/* What workers posted before they ended: plans to be let go. */
 	event_base_loop(e.base, EVLOOP_NONBLOCK);
 	reload_abandon(&e);

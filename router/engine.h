@@ -13,6 +13,7 @@
 #include "channels/channel.h"
 
 struct control;
+struct desk;
 struct event;
 struct event_base;
 struct mailbox;
@@ -43,6 +44,7 @@ struct engine {
 	bool reload_again;              /* asked for meanwhile: once more */
 	struct reload_report report;
 	struct control *control;
+	struct desk *desk;
 	struct event *signals[4];
 	struct event *deadline;
 	bool stopping;

@@ -25,6 +25,7 @@ static const struct command {
 	{ "pause", "FILE STREAM", "stop sending, go on taking; until resume or the next start", cli_pause },
 	{ "resume", "FILE STREAM", "send again; a blocked stream is tried at once", cli_resume },
 	{ "purge", "FILE STREAM", "give up what waits in a stream's buffer", cli_purge },
+	{ "dead", "VERB FILE NAME", "dead letters: list, show, retry, drop", cli_dead },
 };
 
 static void usage(FILE *out)

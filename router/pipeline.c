@@ -321,3 +321,29 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 	if (!await_end(&q))
 		pipeline_end(&q);
 }
+
+void pipeline_again(struct worker *w, const struct intake *in, bool raw, uint64_t letter)
+{
+	struct request q = {
+		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(),
+	};
+	char why[1024];
+	bool whole;
+
+	q.job = job_new(w, in);
+	q.ticket = ticket_new(w->engine->store, w->port, job_committed, q.job);
+	stamping_open(&q.stamping, q.plan, q.channel, q.peer, q.now_us, &w->request, &w->ident);
+	whole = pipeline_read_again(&q, in, raw, why, sizeof why);
+	if (!whole || q.job->taken == 0) {
+		if (whole)
+			snprintf(why, sizeof why, "%s", q.job->ntold ? q.job->told[0].reason : "no message in it");
+		ticket_drop(q.ticket);
+		q.job->nrefused = q.job->ntold = 0;
+		job_end(q.job, INTAKE_REFUSED, why, !whole);
+		return;
+	}
+	ticket_retries(q.ticket, in->channel->number, letter);
+	q.job->bytes = ticket_size(q.ticket);
+	engine_pending_add(w->engine, q.job->bytes);
+	ticket_submit(q.ticket);
+}

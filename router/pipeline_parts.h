@@ -72,6 +72,8 @@ void pipeline_refuse(struct request *q, unsigned index, const char *reason, cons
 
 /* Every message of the request. False with words in why: it is refused whole. */
 bool pipeline_read(struct request *q, const struct intake *in, char *why, size_t whylen);
+/* The same of a dead letter: a message by itself, or (raw) what was received. */
+bool pipeline_read_again(struct request *q, const struct intake *in, bool raw, char *why, size_t whylen);
 
 /* ---- pipeline_await.c ---- */
 

@@ -29,7 +29,7 @@ static void set_aside(struct request *q, const struct intake *in, const char *wh
 	buf_addc(&j->words, '\0');
 	j->nrefused = j->ntold = 1;
 	j->told[0] = (struct refusal){ 0, j->words.p };
-	ticket_refuse(q->ticket, q->channel->number, why, in->body, in->len, q->peer);
+	ticket_refuse_raw(q->ticket, q->channel->number, why, in->body, in->len, q->peer);
 }
 
 /* The messages of a body, as the channel's adapter finds them. False with words in why: it is none of that format. */
@@ -77,13 +77,13 @@ static bool decode(struct request *q, const struct intake *in, char *why, size_t
 }
 
 /* The messages of a body in the router's own format. */
-static bool read_body(struct request *q, const struct intake *in, char *why, size_t whylen)
+static bool read_body(struct request *q, const struct intake *in, const char *at, char *why, size_t whylen)
 {
 	struct body body;
 	struct message m;
 	enum body_step step;
 
-	body_open(&body, in->body, in->len, q->channel->at);
+	body_open(&body, in->body, in->len, at);
 	while ((step = body_next(&body, &q->w->received, &m)) < BODY_END) {
 		if (step == BODY_MESSAGE)
 			pipeline_take(q, &m, body.index);
@@ -183,6 +183,13 @@ bool pipeline_read(struct request *q, const struct intake *in, char *why, size_t
 	else if (in->lines)
 		read_lines(q, in);
 	else
-		return read_body(q, in, why, whylen);
+		return read_body(q, in, in->channel->at, why, whylen);
 	return true;
+}
+
+bool pipeline_read_again(struct request *q, const struct intake *in, bool raw, char *why, size_t whylen)
+{
+	if (raw && in->channel->decoder_options)
+		return decode(q, in, why, whylen);
+	return read_body(q, in, raw ? in->channel->at : NULL, why, whylen);
 }

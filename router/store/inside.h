@@ -280,6 +280,7 @@ struct store {
 	char *path, *folder;        /* the store's, and the database's inside it */
 	enum durability durability;
 	uint8_t node;
+	bool as_it_lies;
 	struct store_env *env;
 	bool env_owned;
 

@@ -185,11 +185,23 @@ static int set_aside(struct store *s, char *why, size_t whylen)
 	return 0;
 }
 
+/* LevelDB makes the folder before it looks whether there is a database in it. */
+static bool is_there(const struct store *s)
+{
+	char current[4200];
+	snprintf(current, sizeof(current), "%s/CURRENT", s->folder);
+	return access(current, F_OK) == 0;
+}
+
 static int open_db(struct store *s, char *why, size_t whylen)
 {
 	enum db_result r;
+	if (s->as_it_lies && !is_there(s)) {
+		snprintf(why, whylen, "%s holds no store", s->path);
+		return -1;
+	}
 	store_env_count(s->env, s->folder);
-	s->db = db_open(s->folder, s->env, true, &r, why, whylen);
+	s->db = db_open(s->folder, s->env, !s->as_it_lies, &r, why, whylen);
 	if (!s->db && r == DB_FAILED && space_failed(s)) {
 		/* Opening turns the log into a table; on a full disk what was put by for this makes room. */
 		store_env_count(s->env, s->folder);
@@ -199,7 +211,7 @@ static int open_db(struct store *s, char *why, size_t whylen)
 		return 0;
 	if (r == DB_LOCKED)
 		snprintf(why, whylen, "%s is in use by another process", s->path);
-	if (r != DB_CORRUPT && r != DB_ABSENT)
+	if ((r != DB_CORRUPT && r != DB_ABSENT) || s->as_it_lies)
 		return -1;
 	log_error("store", "damaged", "why=%s hint=%s", log_quote(why), log_quote("repairing"));
 	char repair[160];
@@ -231,7 +243,7 @@ int recover_open(struct store *s, char *why, size_t whylen)
 {
 	bool fresh;
 	struct last_row last = { .position = 0 };
-	if (make_folder(s->path, why, whylen) < 0 || make_folder(s->folder, why, whylen) < 0)
+	if (!s->as_it_lies && (make_folder(s->path, why, whylen) < 0 || make_folder(s->folder, why, whylen) < 0))
 		return -1;
 	if (open_db(s, why, whylen) < 0 || read_format(s, &fresh, why, whylen) < 0)
 		return -1;

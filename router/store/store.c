@@ -210,6 +210,7 @@ struct store *store_open_with(const struct store_options *o, struct store_env *e
 	s->folder = join(o->path, "db");
 	s->durability = o->durability;
 	s->node = o->node;
+	s->as_it_lies = o->as_it_lies;
 	s->disk_limit = o->disk_limit;
 	s->memory_limit = o->memory_limit;
 	s->window_passed = WINDOW_PASSED;

@@ -51,6 +51,7 @@ struct store_options {
 	uint64_t disk_limit;       /* bytes the store may take on disk (settings.limits.disk) */
 	uint64_t memory_limit;     /* bytes of blocks held in memory for senders, all buffers together */
 	uint8_t node;              /* 8 bits inside every id */
+	bool as_it_lies;           /* to be looked at: no folder is made, and what is damaged is neither repaired nor set aside but refused */
 };
 
 /* NULL and words in why when it cannot be opened (locked by another process, not ours, no permission, newer format).
@@ -161,6 +162,9 @@ void ticket_skip(struct ticket *t, uint32_t buffer);
 void ticket_dead(struct ticket *t, uint32_t buffer, const char *reason);
 /* Not a message at all, or not one that may be taken: a dead letter of the channel (NAME_CHANNEL number), with the bytes as received. */
 void ticket_refuse(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer);
+/* The same of bytes that no messages could be made of: the letter's status is LETTER_RAW. */
+void ticket_refuse_raw(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer);
+#define LETTER_RAW 1
 /* The current message has been tried so often before, in this buffer or another: its next dead letter goes on counting. */
 void ticket_attempts(struct ticket *t, unsigned earlier);
 

@@ -294,16 +294,27 @@ void ticket_dead(struct ticket *t, uint32_t buffer, const char *reason)
 	free(ident);
 }
 
-void ticket_refuse(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer)
+static void refuse(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer, int status)
 {
 	add_dead(t, channel, false, &(struct dead_letter){
 		.id = store_ids(t->store, 1),
 		.when_us = clock_real_us(),
 		.reason = reason,
 		.peer = peer,
+		.status = status,
 		.source = bytes,
 		.source_len = n,
 	});
+}
+
+void ticket_refuse(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer)
+{
+	refuse(t, channel, reason, bytes, n, peer, 0);
+}
+
+void ticket_refuse_raw(struct ticket *t, uint32_t channel, const char *reason, const void *bytes, size_t n, const char *peer)
+{
+	refuse(t, channel, reason, bytes, n, peer, LETTER_RAW);
 }
 
 /* ---- and off */

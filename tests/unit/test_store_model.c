@@ -279,6 +279,7 @@ static void recorded(struct queue *q, uint64_t mark)
 		case OUTCOME_EXPIRED: q->counts.expired++; break;
 		case OUTCOME_DROPPED: q->counts.dropped++; break;
 		case OUTCOME_PURGED: q->counts.purged++; break;
+		case OUTCOME_MOVED: fail_msg("no sender moves"); break;
 		}
 	}
 	advance(q);
