@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "spec/scalar.h"
 #include "transforms/convert.h"
 #include "transforms/msg.h"
 
@@ -56,6 +57,33 @@ void script_unload(struct vm *vm, int ref)
 	luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
 }
 
+/* Scripts get durations in seconds, sizes in bytes, rates in messages a second. The specification has read them so already; a vector and a
+ * `default` are written as users write them. */
+RAISES static void read_kind(lua_State *L, int schema, int options, int name)
+{
+	int64_t us;
+	uint64_t bytes;
+	double rate;
+
+	lua_pushliteral(L, "type");
+	const char *kind = lua_rawget(L, schema) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+	lua_pushvalue(L, name);
+	const char *text = lua_rawget(L, options) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+	lua_pushvalue(L, name);
+	if (text && strcmp(kind, "duration") == 0 && scalar_duration(text, &us) == 0)
+		lua_pushnumber(L, (lua_Number)us / 1e6);
+	else if (text && strcmp(kind, "size") == 0 && scalar_size(text, &bytes) == 0)
+		lua_pushinteger(L, (lua_Integer)bytes);
+	else if (text && strcmp(kind, "rate") == 0 && scalar_rate(text, &rate) == 0)
+		lua_pushnumber(L, rate);
+	else
+		lua_pushvalue(L, -2);
+	if (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) == (lua_Number)(lua_Integer)lua_tonumber(L, -1))
+		lua_pushinteger(L, (lua_Integer)lua_tonumber(L, -1)), lua_replace(L, -2); /* 30, as the specification's JSON has it */
+	lua_rawset(L, options);
+	lua_settop(L, name + 1);
+}
+
 /* The specification has filled them in already; a vector says only what it is about. */
 RAISES static void fill_defaults(lua_State *L, int declared, int options)
 {
@@ -73,6 +101,8 @@ RAISES static void fill_defaults(lua_State *L, int declared, int options)
 			lua_rawget(L, -3);
 			lua_rawset(L, options);
 		}
+		if (lua_istable(L, -1))
+			read_kind(L, lua_gettop(L), options, lua_gettop(L) - 1);
 		lua_pop(L, 1);
 	}
 }

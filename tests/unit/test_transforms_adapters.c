@@ -269,6 +269,24 @@ static void test_vectors_of_other_kinds(void **state)
 	}
 }
 
+/* In vectors and defaults they stand as users write them, and scripts get them as they get those of the specification. */
+static void test_durations_sizes_and_rates_are_numbers(void **state)
+{
+	(void)state;
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "kinds", "local A = {options = {a = {type = 'duration', default = '1.5h'}, b = {type = 'size', default = '2KiB'}, c = {type = 'rate', default = '90/m'},\n"
+			      "  d = {type = 'string', default = '1h'}, e = {type = 'duration'}}}\n"
+			      "function A.transform(msg, ctx) return ctx.options end\n"
+			      "A.vectors = {{'defaults', transform = {}, want = {a = 5400, b = 2048, c = 1.5, d = '1h'}},\n"
+			      "  {'given', transform = {}, options = {a = '200ms', e = 5}, want = {a = 0.2, b = 2048, c = 1.5, d = '1h', e = 5}}}\n"
+			      "return A");
+	open_adapters(&k);
+	if (adapters_run_vectors(k.a, NULL, k.d))
+		fail_msg("%s", problems(&k));
+	kit_close(&k);
+}
+
 /* What `sluice new adapter` writes: its vectors pass before anything was changed. */
 static void test_what_a_new_adapter_begins_with(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_the_adapter_of_the_guide_works),
 		cmocka_unit_test(test_vectors_of_other_kinds),
+		cmocka_unit_test(test_durations_sizes_and_rates_are_numbers),
 		cmocka_unit_test(test_what_a_new_adapter_begins_with),
 		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
 		cmocka_unit_test(test_vectors_say_nothing_to_the_log),
