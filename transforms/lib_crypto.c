@@ -12,7 +12,9 @@
 
 /* A signature costs about a millisecond, which is many instructions. */
 #define SIGN_STEPS 200000
-#define SIGNATURE_MAX 1024
+/* Of a key of 4096 bits, whose PEM has 3.3 kB. Longer ones would sign for longer than a script may take. */
+#define SIGNATURE_MAX 512
+#define PEM_MAX 4096
 
 RAISES static const char *bytes(lua_State *L, int arg, size_t *n)
 {
@@ -65,11 +67,18 @@ static int hmac_sha256(lua_State *L)
 	return 1;
 }
 
+/* A key under a passphrase has none here: deriving a key from one takes as long as the file wants it to. */
+static int no_passphrase(char *p, int size, int writing, void *arg)
+{
+	(void)p, (void)size, (void)writing, (void)arg;
+	return -1;
+}
+
 /* The signature's length, 0 when the key cannot be read, -1 when it cannot sign. */
 static int sign(const char *pem, size_t plen, const char *s, size_t n, unsigned char out[SIGNATURE_MAX])
 {
 	BIO *bio = BIO_new_mem_buf(pem, (int)plen);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	size_t len = SIGNATURE_MAX;
 	int result = 0;
@@ -91,10 +100,10 @@ static int sign_rs256(lua_State *L)
 	const char *pem = luaL_checklstring(L, 1, &plen), *s = bytes(L, 2, &n);
 
 	vm_charge(L, SIGN_STEPS);
-	luaL_argcheck(L, plen < 65536, 1, "too long for a key");
+	luaL_argcheck(L, plen <= PEM_MAX, 1, "too long for a key: 4096 bits are the most");
 	int len = sign(pem, plen, s, n, out);
 	if (len == 0)
-		return luaL_argerror(L, 1, "not an RSA private key in PEM form");
+		return luaL_argerror(L, 1, "not an RSA private key in PEM form, without a passphrase");
 	if (len < 0)
 		return luaL_error(L, "signing failed");
 	lua_pushlstring(L, (const char *)out, (size_t)len);

@@ -5,6 +5,9 @@
 
 #include "transforms/proxy.h"
 
+/* So much of what is cheaper than a look at the clock may go by without one. */
+#define UNSEEN_MOST 65536
+
 static bool is_wild(const char *name, size_t len)
 {
 	return len > 0 && name[len - 1] == '*';
@@ -21,6 +24,14 @@ static bool begins(struct vm *vm, const struct proxy *p, unsigned i, const char 
 		return false;
 	proxy_key_view(vm, p, s, &key, &klen);
 	return klen >= len && memcmp(key, prefix, len) == 0;
+}
+
+/* A look-up of a name may walk all fields: it is paid for, and the clock is looked at now and then. */
+RAISES static void pay_look_up(lua_State *L, struct vm *vm, const struct proxy *p)
+{
+	vm->steps -= 4 + p->n / 8;
+	if ((vm->unseen += 64 + 8 * (size_t)p->n) > UNSEEN_MOST || vm->steps < 0)
+		vm_charge(L, 0);
 }
 
 /* Set a flag on all fields that the list of names at 2 means. */
@@ -44,7 +55,7 @@ RAISES static void flag_named(lua_State *L, struct proxy *p, uint8_t flag)
 			int i = proxy_find(vm, p, name, len);
 			if (i >= 0)
 				p->own[i].escaped |= flag;
-			vm->steps -= 4;
+			pay_look_up(L, vm, p);
 		}
 		lua_pop(L, 1);
 	}
@@ -178,7 +189,7 @@ RAISES static void rename_exact(lua_State *L, struct proxy *p)
 			int i = find_unmarked(vm, p, from, flen);
 			if (i >= 0 && !(p->own[i].escaped & FIELD_DEAD))
 				rename_field(L, p, (unsigned)i, to, tlen);
-			vm->steps -= 8;
+			pay_look_up(L, vm, p);
 		}
 		lua_pop(L, 1);
 	}

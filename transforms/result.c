@@ -103,10 +103,10 @@ RAISES enum render_result result_take(lua_State *L, int first, struct rows *out,
 		return RENDER_OK;
 	}
 	if (n < 0)
-		luaL_error(L, "transform returned a list of %d rows", (int)n);
+		luaL_error(L, "transform returned a list of %I rows", (LUAI_UACINT)n);
 	for (lua_Integer k = 1; k <= n; k++) {
 		if (lua_rawgeti(L, first, k) == LUA_TNIL)
-			luaL_error(L, "transform returned a list of %d rows, but row %d is nil", (int)n, (int)k);
+			luaL_error(L, "transform returned a list of %I rows, but row %I is nil", (LUAI_UACINT)n, (LUAI_UACINT)k);
 		take_row(L, lua_gettop(L), out);
 		lua_pop(L, 1);
 	}

@@ -21,12 +21,12 @@
 #include "transforms/libraries.h"
 
 static const char *const allowed_base[] = { "assert", "error", "ipairs", "next", "pairs", "rawequal", "rawget", "rawlen", "rawset",
-	"select", "tonumber", "tostring", "type", "_VERSION", NULL };
+	"select", "tostring", "type", "_VERSION", NULL };
 static const char *const allowed_string[] = { "byte", "char", "format", "len", "lower", "pack", "packsize", "reverse", "sub", "unpack",
 	"upper", NULL };
 static const char *const allowed_math[] = { "abs", "acos", "asin", "atan", "ceil", "cos", "deg", "exp", "floor", "fmod", "huge", "log",
 	"max", "maxinteger", "min", "mininteger", "modf", "pi", "rad", "sin", "sqrt", "tan", "tointeger", "type", "ult", NULL };
-static const char *const allowed_utf8[] = { "char", "charpattern", "codepoint", "codes", "len", "offset", NULL };
+static const char *const allowed_utf8[] = { "char", "charpattern", "codepoint", "codes", NULL };
 
 /* Metamethods an object may have. __gc, __close and __mode run or steer code where no bound looks: they are refused by name. */
 static const char *const events[] = { "__index", "__newindex", "__call", "__tostring", "__name", "__pairs", "__len", "__eq", "__lt", "__le",
@@ -233,6 +233,55 @@ static int table_sort(lua_State *L)
 	return original(L);
 }
 
+/* ---- texts that are walked in C, a million bytes at a time ------------------------------------------------------------------------ */
+
+#define TEXT_FREE 64
+
+RAISES static void pay_text(lua_State *L, int arg)
+{
+	size_t n = lua_type(L, arg) == LUA_TSTRING ? lua_rawlen(L, arg) : 0;
+
+	if (n > TEXT_FREE)
+		vm_charge(L, (int64_t)(n / 4));
+}
+
+/* tonumber, and what walks a text of UTF-8 */
+static int guarded_text(lua_State *L)
+{
+	pay_text(L, 1);
+	return original(L);
+}
+
+/* The field of the table at `from`, guarded, into the one on top. */
+RAISES static void guard_text(lua_State *L, int from, const char *name)
+{
+	lua_getfield(L, from, name);
+	lua_pushcclosure(L, guarded_text, 1);
+	lua_setfield(L, -2, name);
+}
+
+/* What the metatable of strings has for + and its like. */
+static int guarded_arithmetic(lua_State *L)
+{
+	pay_text(L, 1);
+	pay_text(L, 2);
+	return original(L);
+}
+
+RAISES static void guard_arithmetic(lua_State *L, int metatable)
+{
+	static const char *const names[] = { "__add", "__sub", "__mul", "__mod", "__pow", "__div", "__idiv", "__unm" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (lua_getfield(L, metatable, names[i]) == LUA_TFUNCTION) {
+			lua_pushcclosure(L, guarded_arithmetic, 1);
+			lua_setfield(L, metatable, names[i]);
+		} else {
+			lua_pop(L, 1);
+		}
+	}
+}
+
 static const luaL_Reg table_guarded[] = {
 	{ "insert", table_insert },
 	{ "remove", table_remove },
@@ -308,6 +357,7 @@ RAISES void sandbox_open(lua_State *L)
 	static const luaL_Reg own[] = { { "pcall", safe_pcall }, { "xpcall", safe_xpcall }, { "setmetatable", safe_setmetatable },
 		{ "getmetatable", safe_getmetatable }, { NULL, NULL } };
 	luaL_setfuncs(L, own, 0);
+	guard_text(L, from, "tonumber");
 	lua_setfield(L, libs, "");
 	/* Nothing looks into the globals table, but nothing shall be found in it either. */
 	lua_newtable(L);
@@ -328,6 +378,7 @@ RAISES void sandbox_open(lua_State *L)
 		lua_getmetatable(L, -1);
 		lua_pushvalue(L, -3);
 		lua_setfield(L, -2, "__index");
+		guard_arithmetic(L, lua_gettop(L));
 		lua_pushboolean(L, 0);
 		lua_setfield(L, -2, "__metatable");
 	}
@@ -353,6 +404,10 @@ RAISES void sandbox_open(lua_State *L)
 		from = lua_gettop(L);
 		lua_newtable(L);
 		copy_fields(L, from, rest[i].allowed);
+		if (strcmp(rest[i].name, "utf8") == 0) {
+			guard_text(L, from, "len");
+			guard_text(L, from, "offset");
+		}
 		lua_setfield(L, libs, rest[i].name);
 		lua_settop(L, libs);
 	}

@@ -33,8 +33,9 @@ RAISES static int search(lua_State *L, bool find)
 		return 1;
 	}
 	if (find && (lua_toboolean(L, 4) || !has_specials(p, plen))) {
-		vm_charge(L, (int64_t)(len - init) / 16);
+		/* Paid for as far as it went: a body is walked line by line. */
 		const char *at = memmem(s + init, len - init, p, plen);
+		vm_charge(L, (at ? at - (s + init) : (int64_t)(len - init)) / 16);
 		if (!at) {
 			luaL_pushfail(L);
 			return 1;

@@ -53,6 +53,24 @@ static void test_rs256(void **state)
 	buf_clear(&command);
 	buf_addf(&command, "cd %s && openssl dgst -sha256 -verify pub -signature sig data >/dev/null", dir);
 	assert_int_equal(system(command.p), 0);
+	/* Under a passphrase its file could ask for any number of rounds. */
+	buf_clear(&command);
+	buf_addf(&command, "cd %s && openssl pkcs8 -topk8 -v2 aes128 -passout pass:x -in key -out locked", dir);
+	assert_int_equal(system(command.p), 0);
+	buf_clear(&before);
+	buf_adds(&before, "local key = [[");
+	snprintf(path, sizeof(path), "%s/locked", dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		buf_adds(&before, line);
+	fclose(f);
+	buf_adds(&before, "]]");
+	kit_open(&k, before.p, "return crypto.sign_rs256(key, 'data')");
+	assert_int_equal(kit_send(&k, "{}"), RENDER_FAILED);
+	assert_non_null(strstr(k.why, "without a passphrase"));
+	kit_close(&k);
+	kit_expect_error("crypto.sign_rs256(('x'):rep(5000), 'x')", "{}", "4096 bits are the most");
 	buf_clear(&command);
 	buf_addf(&command, "rm -r %s", dir);
 	assert_int_equal(system(command.p), 0);
