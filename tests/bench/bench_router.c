@@ -1,6 +1,6 @@
 /* bench_router.c - what a message costs from end to end: CPU seconds of the whole router per million messages.
  *
- *	make tests/bench/bench_router && tests/bench/bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l (a Lua transform)]
+ *	make tests/bench/bench_router && tests/bench/bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l (a Lua transform) | -k (one that keeps state)]
  *
  * Starts ./sluice (or $SLUICE) on a specification of its own in a temporary folder, posts messages of 38 fields and about 860 bytes of
  * 2 000 devices over keep-alive connections, receives them as a destination, and reads the router's CPU time from /proc. Generator and
@@ -29,7 +29,7 @@
 
 static unsigned long count = 1000000;
 static unsigned batch = 100, connections = 8, streams = 1;
-static bool lua;
+static bool lua, keeps;
 static int in_port, out_port;
 static _Atomic unsigned long received, serials;
 
@@ -229,6 +229,12 @@ static pid_t router(const char *folder)
 	fputs("local A = {}\nfunction A.transform(msg, ctx)\n\tmsg[\"position.speed.ms\"] = msg[\"position.speed\"] / 3.6\n"
 	      "\tif msg[\"position.valid\"] and msg[\"position.latitude\"] then return msg end\nend\nreturn A\n", f);
 	fclose(f);
+	snprintf(path, sizeof path, "%s/keeper.lua", folder);
+	f = fopen(path, "w");
+	fputs("local A = {state = {n = \"integer\", moving = \"boolean\"}}\nfunction A.transform(msg, ctx)\n\tlocal s, moving = ctx.state, msg[\"position.speed\"] > 2\n"
+	      "\tif s.moving ~= nil and s.moving ~= moving then msg.edge = moving and \"start\" or \"stop\" end\n"
+	      "\ts.n, s.moving = (s.n or 0) + 1, moving\n\tmsg.n = s.n\n\treturn msg\nend\nreturn A\n", f);
+	fclose(f);
 	snprintf(path, sizeof path, "%s/sluice.yaml", folder);
 	f = fopen(path, "w");
 	fprintf(f, "sluice: 1\nsettings: {data: %s/data, adapters: [%s]}\n", folder, folder);
@@ -237,7 +243,7 @@ static pid_t router(const char *folder)
 		fprintf(f, "  d%u: {type: http, url: 'http://127.0.0.1:%d/%u'}\n", i, out_port, i);
 	fputs("streams:\n", f);
 	for (unsigned i = 0; i < streams; i++)
-		fprintf(f, "  s%u: {to: d%u%s}\n", i, i, lua ? ", transforms: [few]" : "");
+		fprintf(f, "  s%u: {to: d%u%s}\n", i, i, keeps ? ", transforms: [keeper]" : lua ? ", transforms: [few]" : "");
 	fputs("subscriptions:\n", f);
 	for (unsigned i = 0; i < streams; i++)
 		fprintf(f, "  - {stream: s%u, channels: [in]}\n", i);
@@ -310,14 +316,15 @@ int main(int argc, char **argv)
 	int listener, c, fd;
 	pid_t pid;
 
-	while ((c = getopt(argc, argv, "n:b:c:s:l")) != -1) {
+	while ((c = getopt(argc, argv, "n:b:c:s:lk")) != -1) {
 		switch (c) {
 		case 'n': count = strtoul(optarg, NULL, 10); break;
 		case 'b': batch = (unsigned)atoi(optarg); break;
 		case 'c': connections = (unsigned)atoi(optarg); break;
 		case 's': streams = (unsigned)atoi(optarg); break;
 		case 'l': lua = true; break;
-		default: fputs("usage: bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l]\n", stderr); return 64;
+		case 'k': keeps = true; break;
+		default: fputs("usage: bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l | -k]\n", stderr); return 64;
 		}
 	}
 	count -= count % connections;
@@ -341,7 +348,7 @@ int main(int argc, char **argv)
 	usleep(200000);
 	used = cpu(pid) - used;
 	printf("batch %u, %u connections, %u stream%s%s: %lu messages in %.2f s (%.0f/s), %.2f CPU s per million, %ld MiB at most; %s\n", batch,
-		connections, streams, streams == 1 ? "" : "s", lua ? " with Lua" : "", count, took, (double)count / took,
+		connections, streams, streams == 1 ? "" : "s", keeps ? " with Lua that keeps state" : lua ? " with Lua" : "", count, took, (double)count / took,
 		used * 1e6 / (double)count, resident(pid) >> 10, atomic_load(&received) == count * streams ? "all received" : "NOT ALL RECEIVED");
 	kill(pid, SIGTERM);
 	waitpid(pid, NULL, 0);
