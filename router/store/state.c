@@ -176,7 +176,7 @@ static void read_done(struct store *s, struct reading *r, const char *why)
 static bool db_enter_now(struct store *s)
 {
 	store_lock(s);
-	bool open = s->db && !s->parked;
+	bool open = !s->parked && s->db;
 	s->db_users += open;
 	store_unlock(s);
 	return open;
