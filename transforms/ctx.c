@@ -57,13 +57,46 @@ RAISES static void push_states(lua_State *L, const struct facts *f)
 		lua_newtable(L);
 }
 
+/* Is the value on top, under this key, as the adapter declares it? */
+RAISES static bool fits(lua_State *L, int key, int declared)
+{
+	int value = lua_gettop(L);
+	bool is = false;
+
+	lua_pushvalue(L, key);
+	if (lua_rawget(L, declared) == LUA_TSTRING) {
+		const char *want = lua_tostring(L, -1);
+		const char *have = lua_type(L, value) == LUA_TNUMBER && lua_isinteger(L, value) ? "integer" : luaL_typename(L, value);
+		is = strcmp(want, have) == 0 || (strcmp(want, "number") == 0 && strcmp(have, "integer") == 0);
+	}
+	lua_settop(L, value);
+	return is;
+}
+
+/* What was kept under another declaration than the one in force: the script would not know what to make of it, nor could it be kept again. */
+RAISES static void drop_misfits(lua_State *L, int state, int declared)
+{
+	lua_pushnil(L);
+	while (lua_next(L, state)) {
+		bool keep = fits(L, lua_gettop(L) - 1, declared);
+		lua_pop(L, 1);
+		if (keep)
+			continue;
+		lua_pushvalue(L, -1);
+		lua_pushnil(L);
+		lua_rawset(L, state);
+	}
+}
+
 RAISES static int push_state(lua_State *L, struct ctx *c)
 {
 	if (lua_getiuservalue(L, 1, DECLARED) != LUA_TTABLE)
 		return luaL_error(L, "ctx.state: the adapter declares no state");
 	if (!c->has_state) {
 		push_states(L, c->facts);
-		if (lua_getfield(L, -1, c->facts->name) != LUA_TTABLE)
+		if (lua_getfield(L, -1, c->facts->name) == LUA_TTABLE)
+			drop_misfits(L, lua_gettop(L), lua_absindex(L, -3));
+		else
 			lua_newtable(L);
 		lua_setiuservalue(L, 1, STATE);
 		c->has_state = true;
@@ -77,13 +110,36 @@ RAISES static void check_state(lua_State *L, int state, int declared)
 	lua_pushnil(L);
 	while (lua_next(L, state)) {
 		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-		lua_pushvalue(L, -2);
-		if (lua_rawget(L, declared) != LUA_TSTRING)
-			luaL_error(L, "ctx.state.%s is not declared in the adapter's `state`", key);
-		const char *want = lua_tostring(L, -1), *have = lua_type(L, -2) == LUA_TNUMBER && lua_isinteger(L, -2) ? "integer" : luaL_typename(L, -2);
-		if (strcmp(want, have) != 0 && !(strcmp(want, "number") == 0 && strcmp(have, "integer") == 0))
-			luaL_error(L, "ctx.state.%s is declared as %s, and is a %s", key, want, have);
-		lua_pop(L, 2);
+		if (!fits(L, lua_gettop(L) - 1, declared)) {
+			lua_pushvalue(L, -2);
+			if (lua_rawget(L, declared) != LUA_TSTRING)
+				luaL_error(L, "ctx.state.%s is not declared in the adapter's `state`", key);
+			luaL_error(L, "ctx.state.%s is declared as %s, and is a %s", key, lua_tostring(L, -1),
+				lua_type(L, -2) == LUA_TNUMBER && lua_isinteger(L, -2) ? "integer" : luaL_typename(L, -2));
+		}
+		lua_pop(L, 1);
+	}
+}
+
+static bool has_step(const struct facts *f, const char *name)
+{
+	for (unsigned i = 0; i < f->nsteps; i++)
+		if (strcmp(f->steps[i].state_name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Members of steps that the rendering does not have any more. */
+RAISES static void drop_others(lua_State *L, int states, const struct facts *f)
+{
+	lua_pushnil(L);
+	while (lua_next(L, states)) {
+		lua_pop(L, 1);
+		if (lua_type(L, -1) == LUA_TSTRING && has_step(f, lua_tostring(L, -1)))
+			continue;
+		lua_pushvalue(L, -1);
+		lua_pushnil(L);
+		lua_rawset(L, states);
 	}
 }
 
@@ -100,6 +156,7 @@ RAISES void ctx_keep_state(lua_State *L, int i)
 	lua_getiuservalue(L, i, DECLARED);
 	check_state(L, i + 1, i + 2);
 	push_states(L, f);
+	drop_others(L, i + 3, f);
 	lua_pushvalue(L, i + 1);
 	lua_setfield(L, -2, f->name);
 	buf_clear(text);

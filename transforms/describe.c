@@ -180,6 +180,27 @@ RAISES static void read_body(struct reading *r, int table)
 	lua_pop(r->L, 1);
 }
 
+/* What may be kept: a name and a kind each. */
+RAISES static void check_state(struct reading *r, int table)
+{
+	lua_State *L = r->L;
+
+	lua_pushliteral(L, "state");
+	if (lua_rawget(L, table) == LUA_TTABLE) {
+		lua_pushnil(L);
+		while (lua_next(L, -2)) {
+			const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+			const char *kind = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+			if (lua_type(L, -1) != LUA_TSTRING || lua_type(L, -2) != LUA_TSTRING ||
+			    !(is_one_of(kind, "boolean", "integer", "number") || is_one_of(kind, "string", "table", NULL)))
+				problem_note(fault(r, "state", "adapter %s: state.%s is no kind of value (%s)", name, kind),
+					"expected: boolean, integer, number, string or table");
+			lua_pop(L, 1);
+		}
+	}
+	lua_pop(L, 1);
+}
+
 RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struct diag *d, bool *broken)
 {
 	struct reading r = { .L = L, .a = a, .ad = ad, .d = d, .broken = broken };
@@ -192,6 +213,7 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	read_transport(&r, table);
 	check_transport(&r, table);
 	read_connection(&r, table);
+	check_state(&r, table);
 	read_body(&r, table);
 	info->options_schema = tree_of(&r, table, "options");
 	info->device_schema = tree_of(&r, table, "device");

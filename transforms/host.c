@@ -52,6 +52,20 @@ static int table_of(struct scripts *s, struct adapters *a, const char *name, int
 	return 0;
 }
 
+/* The steps of a rendering keep their states apart, also where one adapter is used twice. */
+static void place_in_chain(const struct chain *c, const struct rendering *r)
+{
+	struct program *p = &c->steps[c->n];
+	unsigned before = 0;
+
+	for (unsigned i = 0; i < c->n; i++)
+		before += strcmp(r->steps[i].adapter, p->name) == 0;
+	if (before)
+		snprintf(p->state_name, sizeof(p->state_name), "%.64s#%u", p->name, before + 1);
+	p->chain = c->steps;
+	p->nchain = r->nsteps;
+}
+
 static int make_chain(struct scripts *s, struct adapters *a, const struct plan *p, const struct rendering *r)
 {
 	struct chain *c = &s->chains[r->ix];
@@ -65,6 +79,7 @@ static int make_chain(struct scripts *s, struct adapters *a, const struct plan *
 		if (program_init(&c->steps[c->n], s->vm, table, step->adapter, step->options ? options_json(step->options) : NULL,
 			    first_stream(p, r), &s->why) < 0)
 			return -1;
+		place_in_chain(c, r);
 	}
 	return 0;
 }

@@ -143,7 +143,8 @@ int program_init(struct program *p, struct vm *vm, int table, const char *name, 
 {
 	struct making k = { .p = p, .table = table, .options = options_json ? options_json : "{}", .stream = stream };
 
-	*p = (struct program){ .vm = vm, .name = name, .transform = LUA_NOREF, .topic = LUA_NOREF, .ctx = LUA_NOREF };
+	*p = (struct program){ .vm = vm, .name = name, .chain = p, .nchain = 1, .transform = LUA_NOREF, .topic = LUA_NOREF, .ctx = LUA_NOREF };
+	snprintf(p->state_name, sizeof(p->state_name), "%s", name);
 	snprintf(p->log_name, sizeof(p->log_name), "adapter/%s", name);
 	return vm_run(vm, make, &k, LOAD_PATIENCE, why);
 }
@@ -220,7 +221,8 @@ enum render_result program_run(struct program *p, const struct message *m, const
                                struct rows *out, struct buf *why)
 {
 	struct job j = { .p = p, .m = m, .out = out, .why = why,
-		.facts = { .call = c, .suffix = suffix, .now_us = c->now_us, .name = p->name, .state = &out->state } };
+		.facts = { .call = c, .suffix = suffix, .now_us = c->now_us, .name = p->state_name,
+			.steps = p->chain, .nsteps = p->nchain, .state = &out->state } };
 	size_t bytes = out->bytes.len;
 	unsigned rows = out->n;
 	int64_t begin = clock_mono_us();

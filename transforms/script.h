@@ -17,7 +17,8 @@ struct facts {
 	const char *ident;               /* hello, reply: NULL unless the connection is a device's */
 	int *conn;                       /* decode, hello, reply */
 	int64_t now_us;
-	const char *name;                /* of the adapter: its part of the state */
+	const char *name;                /* of its part of the state */
+	const struct program *steps; unsigned nsteps; /* those whose parts stay: the whole rendering's */
 	struct buf *state;               /* transform: the whole state as JSON, read and written; NULL: no state */
 	bool state_changed;
 };
@@ -29,6 +30,8 @@ RAISES void options_push(lua_State *L, int table, const char *json, const char *
 struct program {
 	struct vm *vm;
 	const char *name;
+	char state_name[80];       /* of its part of the state: the name, with a number where it stands in the chain before */
+	const struct program *chain; unsigned nchain; /* it is one of these */
 	char log_name[80];
 	int transform, topic, ctx; /* registry references; topic may be LUA_NOREF */
 	unsigned exhausted_in_row;

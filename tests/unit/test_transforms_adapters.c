@@ -97,6 +97,8 @@ static void test_broken_files_are_told_when_asked_for(void **state)
 		{ "return {decode = function() end, body = {}}", "body has no meaning without a transport", "bad.lua:1" },
 		{ "return {transport = 'http', connection = 'device'}", "connection has no meaning with transport http", "bad.lua:1" },
 		{ "return {transport = 'http', token = function() end}", "there is no credentials", "bad.lua:1" },
+		{ "return {transform = function() end,\nstate = {n = 'int'}}", "state.n is no kind of value", "bad.lua:2" },
+		{ "return {transform = function() end, state = {'n'}}", "state.? is no kind", "bad.lua:1" },
 		{ "while true do end", "too", "bad.lua:1" },
 		{ "\x1bLua bytecode", "binary chunk", "bad.lua" },
 		{ "return {transform = function() end, options = {f = print, g = function() end}}", "function cannot be written", "bad.lua" },
@@ -224,6 +226,45 @@ static void test_the_adapter_of_the_guide_works(void **state)
 		fail_msg("%s", problems(&k));
 	buf_fini(&text);
 	buf_fini(&blocks);
+	kit_close(&k);
+}
+
+/* A block that begins with a file's name and returns A is a whole file. */
+static void test_whole_files_of_the_guide_pass_their_vectors(void **state)
+{
+	(void)state;
+	char path[4096], line[1024], name[64] = "";
+	struct kit k;
+	struct buf text = BUF_INIT;
+	unsigned files = 0, block = 0;
+	bool in = false;
+	snprintf(path, sizeof(path), "%s/lua/ADAPTERS.md", getenv("SLUICE_SRC") ? getenv("SLUICE_SRC") : ".");
+	FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	kit_begin(&k);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "```", 3) != 0) {
+			if (in && sscanf(line, "-- lua/%63[a-z-].lua", name) == 0)
+				buf_adds(&text, line);
+			continue;
+		}
+		/* The first three make one file together, above. */
+		if (in && block > 3 && name[0] && text.p && strstr(text.p, "return A\n")) {
+			kit_file(&k, name, text.p);
+			files++;
+		}
+		in = strncmp(line, "```lua", 6) == 0;
+		block += in;
+		name[0] = '\0';
+		buf_clear(&text);
+	}
+	fclose(f);
+	open_adapters(&k);
+	assert_true(files > 0);
+	assert_true(found(&k, "ignition"));
+	if (adapters_run_vectors(k.a, NULL, k.d) || diag_errors(k.d))
+		fail_msg("%s", problems(&k));
+	buf_fini(&text);
 	kit_close(&k);
 }
 
@@ -371,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_what_a_new_adapter_begins_with),
 		cmocka_unit_test(test_vectors_of_unused_adapters_are_not_run),
 		cmocka_unit_test(test_vectors_say_nothing_to_the_log),
+		cmocka_unit_test(test_whole_files_of_the_guide_pass_their_vectors),
 		cmocka_unit_test(test_state_for_an_adapter_without_transform),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

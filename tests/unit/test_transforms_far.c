@@ -1,6 +1,42 @@
 /* State, formats, and what a destination's adapter says of requests, answers and credentials. */
 #include "transforms_kit.h"
 
+/* What an adapter kept before it was changed: fields it still declares stay, others go, and so do those of steps that have gone. */
+static void test_state_of_another_declaration(void **state)
+{
+	(void)state;
+	static const char before[] = "{\"gone\":{\"z\":1},\"t\":{\"a\":true,\"b\":\"text\",\"c\":7,\"d\":2.5}}";
+	struct kit k;
+	kit_begin(&k);
+	kit_file(&k, "t", "return {state = {a = 'boolean', b = 'integer', c = 'number', e = 'table'}, transform = function(msg, ctx)\n"
+			  "local s = ctx.state msg.a = s.a msg.b = tostring(s.b) msg.c = s.c msg.d = tostring(s.d) s.b = 1 return msg end}");
+	kit_steps(&k, (const char *const[]){ "t", NULL });
+	k.call.state = before;
+	k.call.state_len = sizeof(before) - 1;
+	assert_string_equal(kit_out(&k, "{}"), "{\"a\":true,\"b\":\"nil\",\"c\":7,\"d\":\"nil\"}");
+	assert_true(k.rows.state_changed);
+	assert_string_equal(k.rows.state.p, "{\"t\":{\"a\":true,\"b\":1,\"c\":7}}");
+	kit_close(&k);
+}
+
+static void test_one_adapter_twice_keeps_two_states(void **state)
+{
+	(void)state;
+	struct kit k;
+	struct buf kept = BUF_INIT;
+	kit_begin(&k);
+	kit_file(&k, "t", "return {state = {n = 'integer'}, transform = function(msg, ctx)\n"
+			  "local s = ctx.state s.n = (s.n or 0) + 1 msg.sum = (msg.sum or 0) * 10 + s.n if msg.half and s.n == 1 then return nil, 'half' end return msg end}");
+	kit_steps(&k, (const char *const[]){ "t", "t", NULL });
+	assert_int_equal(kit_send(&k, "{\"half\":1}"), RENDER_SKIPPED);
+	buf_add(&kept, k.rows.state.p, k.rows.state.len);
+	k.call.state = kept.p;
+	k.call.state_len = kept.len;
+	assert_string_equal(kit_out(&k, "{}"), "{\"sum\":21}");
+	buf_fini(&kept);
+	kit_close(&k);
+}
+
 static void test_state(void **state)
 {
 	(void)state;
@@ -263,7 +299,8 @@ static void test_request_and_credentials(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_state), cmocka_unit_test(test_decode), cmocka_unit_test(test_verdict),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_state), cmocka_unit_test(test_state_of_another_declaration),
+		cmocka_unit_test(test_one_adapter_twice_keeps_two_states), cmocka_unit_test(test_decode), cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_hello_and_reply), cmocka_unit_test(test_topic),
 		cmocka_unit_test(test_request_and_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
