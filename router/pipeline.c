@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "plan/plan.h"
 #include "plan/where.h"
+#include "rendering.h"
 #include "stamping.h"
 #include "store/store.h"
 #include "troubles.h"
@@ -144,18 +145,15 @@ static const struct rendered *rendered(struct request *q, const struct target *t
 	got->n = 0;
 	if (r->state)
 		call.state = claim_state(q->job->claim, t->stream->number, head->ident, head->ident_len, &call.state_len);
-	got->result = scripts_render(q->scripts, r, m, &call, &w->rows, got->why, sizeof got->why);
-	if (got->result == RENDER_OK && w->rows.n > TICKET_ROWS_MAX) {
-		got->result = RENDER_FAILED;
-		snprintf(got->why, sizeof got->why, "a list of %u rows; %d is the most a message may become", w->rows.n, TICKET_ROWS_MAX);
-	}
+	/* What was received has been stamped and is not looked at any more: its index is free. */
+	got->result = rendering_run(q->scripts, r, m, &call, &w->received, &w->rows, got->why, sizeof got->why);
 	if (r->state && w->rows.state_changed && got->result != RENDER_FAILED)
 		claim_stage(q->job->claim, t->stream->number, head->ident, head->ident_len, w->rows.state.p, w->rows.state.len);
 	if (got->result != RENDER_OK)
 		return got;
 	buf_clear(address);
 	if (r->naddress > 0)
-		address_write(address, r, m);
+		rendering_address(address, r, m);
 	for (unsigned i = 0; i < w->rows.n; i++) {
 		size_t start;
 		struct buf *b = ticket_rendering(q->ticket, r->number, &start);

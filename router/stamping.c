@@ -8,8 +8,6 @@
 #include "store/store.h"
 
 #define IDENT_MAX 256
-#define ADDRESS_VALUE_MAX 1024
-#define ADDRESS_MAX 3072         /* with the names below what the store takes beside an entry */
 
 /* ---- stamps: what the router sets in every message ---------------------------------------------------------------------- */
 
@@ -113,25 +111,4 @@ void stamping_write(struct stamping *s, const struct device *device, const struc
 	device_stamps(s, device);
 	message_stamp(out, m, s->plan->stamps, s->stamps);
 	device_stamps_undo(s, device);
-}
-
-/* ---- for the address ------------------------------------------------------------------------------------------------------------ */
-
-void address_write(struct buf *out, const struct rendering *r, const struct message *m)
-{
-	buf_clear(out);
-	buf_addc(out, '{');
-	for (unsigned i = 0; i < r->naddress; i++) {
-		const struct slice *s = message_find(m, r->address[i], strlen(r->address[i]));
-
-		/* A value that could not stand in a url anyway is left out, and missed by name when the message is sent. */
-		if (!s || s->kind == SLICE_OBJECT || s->kind == SLICE_ARRAY || s->vlen > ADDRESS_VALUE_MAX || out->len + s->vlen > ADDRESS_MAX)
-			continue;
-		if (out->len > 1)
-			buf_addc(out, ',');
-		buf_addjson(out, r->address[i], strlen(r->address[i]));
-		buf_addc(out, ':');
-		buf_add(out, m->bytes + s->value, s->vlen);
-	}
-	buf_addc(out, '}');
 }

@@ -15,7 +15,6 @@ struct device;
 struct message;
 struct message_head;   /* store/store.h */
 struct plan;
-struct rendering;
 
 /* Of one request: all its messages came on one channel, from one peer, now. */
 struct stamping {
@@ -35,8 +34,5 @@ void stamping_open(struct stamping *s, const struct plan *plan, const struct cha
 const char *stamping_head(struct stamping *s, const struct message *m, struct message_head *head);
 /* The message that stamping_head looked at last, stamped, appended to out. device: NULL when it is not declared. */
 void stamping_write(struct stamping *s, const struct device *device, const struct message *m, struct buf *out);
-
-/* What url, headers or topic will need of a (stamped) message at send time, by name: a later plan may ask in another order, or for less. */
-void address_write(struct buf *out, const struct rendering *r, const struct message *m);
 
 #endif

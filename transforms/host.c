@@ -23,6 +23,7 @@ struct scripts {
 	struct index index;        /* of what a step made */
 	struct rows rows[2];       /* of all steps but the last */
 	struct buf fields, why;
+	const struct render_watch *watch;
 };
 
 static const char *first_stream(const struct plan *p, const struct rendering *r)
@@ -213,11 +214,25 @@ static enum render_result run_rows(struct scripts *s, struct program *step, cons
 static void clear(struct rows *r)
 {
 	r->n = 0;
-	r->state_changed = false;
+	r->state_changed = r->ready = false;
 	buf_clear(&r->topics);
 	buf_clear(&r->state);
 	buf_clear(&r->bytes);
 	buf_reserve(&r->bytes, MESSAGE_PAD);
+}
+
+void scripts_watch(struct scripts *s, const struct render_watch *w)
+{
+	s->watch = w;
+}
+
+static void show(const struct scripts *s, const char *step, const struct rows *rows)
+{
+	for (unsigned i = 0; i < rows->n; i++) {
+		size_t from = i ? rows->ends[i - 1] : 0;
+
+		s->watch->made(s->watch->arg, step, i, rows->bytes.p + from, rows->ends[i] - from);
+	}
 }
 
 enum render_result scripts_render(struct scripts *s, const struct rendering *r, const struct message *m, const struct call *c,
@@ -235,6 +250,8 @@ enum render_result scripts_render(struct scripts *s, const struct rendering *r, 
 		buf_clear(to);
 		fields_apply(r->fields, m, to);
 		buf_reserve(to, MESSAGE_PAD);
+		if (s->watch)
+			s->watch->made(s->watch->arg, "fields", 0, to->p, to->len);
 		if (chain->n && !read_row(s, "fields", to->p, to->len, &chosen)) {
 			snprintf(why, whylen, "%s", s->why.p);
 			return RENDER_FAILED;
@@ -263,6 +280,8 @@ enum render_result scripts_render(struct scripts *s, const struct rendering *r, 
 		else
 			result = run_rows(s, &chain->steps[i], chain->steps[i - 1].name, &s->rows[(i - 1) & 1], c, to);
 		buf_reserve(&to->bytes, MESSAGE_PAD);
+		if (s->watch && result == RENDER_OK)
+			show(s, chain->steps[i].name, to);
 	}
 	if (result != RENDER_OK) {
 		bool keep = result == RENDER_SKIPPED && last->state_changed;

@@ -66,6 +66,7 @@ struct rows {
 	struct buf bytes; unsigned n, cap; size_t *ends;
 	struct buf topics; size_t *topic_ends;       /* the same for what the adapter's `topic` said; empty: the destination's own topic */
 	struct buf state; bool state_changed;
+	bool ready;                  /* some row is bytes as a script made them, which nobody has looked at */
 };
 void rows_init(struct rows *r);
 void rows_fini(struct rows *r);
@@ -74,6 +75,11 @@ void rows_fini(struct rows *r);
  * and traceback; cut at whylen). The message is only read. Never longjmps out. */
 enum render_result scripts_render(struct scripts *s, const struct rendering *r, const struct message *m, const struct call *c,
                                   struct rows *out, char *why, size_t whylen);
+
+/* For who wants to see a rendering at work: told, row by row, what the fields (`step` is "fields") and each step made of the message. NULL
+ * ends it. The watch must live as long. */
+struct render_watch { void (*made)(void *arg, const char *step, unsigned row, const char *bytes, size_t len); void *arg; };
+void scripts_watch(struct scripts *s, const struct render_watch *w);
 
 /* ---- formats: what came on a channel, made into messages by an adapter's `decode` ---------------------------------------- */
 

@@ -71,6 +71,7 @@ RAISES static void take_row(lua_State *L, int i, struct rows *out)
 	if (lua_type(L, i) == LUA_TSTRING) {
 		const char *s = lua_tolstring(L, i, &n);
 		buf_add(&out->bytes, s, n);
+		out->ready = true;
 	} else if (lua_istable(L, i)) {
 		if (lua_rawlen(L, i) > 0 && json_kind(L, i) == SLICE_ARRAY && !lua_getmetatable(L, i))
 			luaL_error(L, "transform returned a table of items without n: {n = %d, …} is a list of rows, json.array{…} one row",

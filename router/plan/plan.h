@@ -145,6 +145,7 @@ struct rendering {
 	unsigned naddress; const char *const *address;  /* parameters that url, headers or topic need, kept with the entry (only when the
 	                                                   bytes are not the message itself) */
 	bool state;                       /* an adapter keeps state: never shared */
+	bool json;                        /* rows are joined into a JSON text: bytes that a script made ready must be one value each */
 };
 
 enum ordering { ORDER_STREAM, ORDER_DEVICE, ORDER_NONE };

@@ -83,6 +83,13 @@ static void add_address(struct compiler *c, struct rendering *r, const struct de
 		buf_addf(identity, " @%s", list[i]);
 }
 
+/* Is each row a value inside a JSON text, which one that is none would spoil for all who share it? */
+static bool joins_json(const struct destination *d)
+{
+	return d->transport == TRANSPORT_HTTP && (d->body_type == NULL || strstr(d->body_type, "json") != NULL) &&
+		(d->body_separator == NULL || strcmp(d->body_separator, ",") == 0);
+}
+
 static const struct rendering *rendering_of(struct compiler *c, const struct entry *e, struct conf all, const struct destination *d)
 {
 	struct conf transforms = conf_get(all, "transforms");
@@ -114,6 +121,9 @@ static const struct rendering *rendering_of(struct compiler *c, const struct ent
 	add_address(c, &made, d, &c->kept->destinations.node->entries[d - c->plan->destinations], &identity);
 	if (own)
 		buf_addf(&identity, " ! %s", e->key->text);
+	made.json = made.nsteps > 0 && joins_json(d);
+	if (made.json)
+		buf_adds(&identity, " json");
 	/* What is recorded on disk is a hash: options may hold secrets. */
 	hash = hash_stable(identity.p, identity.len);
 	buf_addc(&identity, '2');
