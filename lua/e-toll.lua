@@ -55,58 +55,61 @@ end
 
 -- The cell, where it is known: each part for itself.
 local function cell(msg)
-  local operator = msg["gsm.operator.code"]
-  local mcc, mnc = code(msg["gsm.mcc"], "^%d%d%d$", "%03d", 999), code(msg["gsm.mnc"], "^%d%d%d?$", "%02d", 999)
-  if not mcc and not mnc and type(operator) == "string" then
-    mcc, mnc = operator:match("^(%d%d%d)(%d%d%d?)$")
+  local mcc, mnc, lac, id = msg["gsm.mcc"], msg["gsm.mnc"], msg["gsm.lac"], msg["gsm.cellid"]
+  mcc, mnc = mcc and code(mcc, "^%d%d%d$", "%03d", 999), mnc and code(mnc, "^%d%d%d?$", "%02d", 999)
+  if not mcc and not mnc then
+    local operator = msg["gsm.operator.code"]
+    if type(operator) == "string" then
+      mcc, mnc = operator:match("^(%d%d%d)(%d%d%d?)$")
+    end
   end
-  local lac, id = code(msg["gsm.lac"], "^%x%x%x%x$", "%04X", 0xFFFF), code(msg["gsm.cellid"], "^%x%x%x%x%x%x%x%x%x$", "%09X", 0xFFFFFFFFF)
+  lac, id = lac and code(lac, "^%x%x%x%x$", "%04X", 0xFFFF), id and code(id, "^%x%x%x%x%x%x%x%x%x$", "%09X", 0xFFFFFFFFF)
   return (mcc and ',"mcc":"' .. mcc .. '"' or "") .. (mnc and ',"mnc":"' .. mnc .. '"' or "") .. (lac and ',"lac":"' .. lac .. '"' or "") ..
     (id and ',"mobileCellId":"' .. id .. '"' or "")
 end
 
--- What may change: the flag's name in the state, its value in a message, and what its changes are called. `momentary`: a message that says
--- nothing of it says that it is over.
+-- What may change, the first to be said first: the name in the state, and what the changes are called. Of a flag without `down` a message
+-- that says nothing says that it is over.
 local flags = {
-  {"ignition", function(msg) return msg["engine.ignition.status"] end, up = "startjourney", down = "endjourney"},
-  {"power", function(msg) return msg["external.powersource.status"] end, up = "plugon", down = "plugout"},
-  {"jamming", function(msg)
-    return msg["gsm.jamming.event"] == true or msg["gsm.jamming.status"] == true or msg["gnss.jamming.status"] == true
-  end, up = "jamming", momentary = true},
-  {"spoofing", function(msg) return msg["gnss.spoofing.status"] == true end, up = "spoofing", momentary = true},
-  {"fix", function(msg)
-    local valid = msg["position.valid"]
-    if valid == nil then
-      return msg["gnss.status"]
-    end
-    return valid
-  end, up = "gpsonline", down = "gpsoffline"},
+  {name = "ignition", up = "startjourney", down = "endjourney"}, {name = "power", up = "plugon", down = "plugout"},
+  {name = "jamming", up = "jamming"}, {name = "spoofing", up = "spoofing"}, {name = "fix", up = "gpsonline", down = "gpsoffline"},
 }
 
-local function event(msg, state, seconds, now)
-  local said
-  if state.since and seconds < state.since then
-    return "location"
-  end
-  for i = 1, #flags do
-    local flag = flags[i]
-    local name, is = flag[1], flag[2](msg)
+local function changes(state, now_is, seconds, now)
+  local said = "location"
+  for _, flag in ipairs(flags) do
+    local name, is = flag.name, now_is[flag.name]
     local was = state[name]
-    if flag.momentary then
+    if not flag.down then
       was = was == true
     end
     if type(is) == "boolean" and is ~= was then
-      local change = flag[is and "up" or "down"]
+      local change = is and flag.up or flag.down
       if was == nil or not change then
         state[name] = is
-      elseif not said then
+      elseif said == "location" then
         said, state[name] = change, is
         -- A clock that runs ahead must not make late all that follows.
         state.since = seconds < now and seconds or now
       end
     end
   end
-  return said or "location"
+  return said
+end
+
+local function event(msg, state, seconds, now)
+  local ignition, power, fix = msg["engine.ignition.status"], msg["external.powersource.status"], msg["position.valid"]
+  local jamming = msg["gsm.jamming.event"] == true or msg["gsm.jamming.status"] == true or msg["gnss.jamming.status"] == true
+  local spoofing = msg["gnss.spoofing.status"] == true
+  if fix == nil then
+    fix = msg["gnss.status"]
+  end
+  -- Mostly nothing has changed.
+  if (ignition == nil or ignition == state.ignition) and (power == nil or power == state.power) and (fix == nil or fix == state.fix) and
+    jamming == (state.jamming or false) and spoofing == (state.spoofing or false) or state.since and seconds < state.since then
+    return "location"
+  end
+  return changes(state, {ignition = ignition, power = power, jamming = jamming, spoofing = spoofing, fix = fix}, seconds, now)
 end
 
 function A.transform(msg, ctx)
