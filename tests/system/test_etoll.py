@@ -213,7 +213,7 @@ class Load:
         raise AssertionError("no answer within a minute")
 
 
-def audit(kas, load, serial_of, events):
+def audit(kas, load, serial_of):
     """Hold what was offered against what was sent. Returns (rows expected, rows refused)."""
     assert not kas.faults, kas.faults[:5]
     offered = {}
@@ -236,7 +236,7 @@ def audit(kas, load, serial_of, events):
             wrong = [k for k in row if not row[k](got[k])]
             assert not wrong, (wrong, got, text)
             assert not sure or got == attempts[0][0], f"an attempt that is not like the first: {got} {attempts[0][0]}"
-            assert not (sure and events) or got["eventType"] == event, (event, got, text)
+            assert not sure or got["eventType"] == event, (event, got, text)
         final = attempts[-1][1]
         bad = row.get("altitude") and attempts[0][0]["altitude"] == POISON
         unwanted = attempts[0][0]["satellitesForFix"] == UNWANTED
@@ -247,6 +247,8 @@ def audit(kas, load, serial_of, events):
             assert data > ids.get(ident, 0), f"{ident}: {data} after {ids[ident]}"
             ids[ident] = data
     assert not offered, f"rows of no message: {list(offered)[:3]}"
+    said = {row["eventType"] for row, _ in kas.offered}
+    assert said == {"location"} | {word for _, up, down in FLAGS for word in (up, down) if word}, said
     return wanted, refused
 
 
@@ -309,9 +311,42 @@ def test_rows_are_exact_over_https_with_a_client_certificate(tmp_path, kas, prog
     last_word(port)
     counts = settled(p)
     there.offered = [o for o in there.offered if o[0]["fixTimeEpoch"] != 1800000000000000]
-    wanted, refused = audit(there, load, serial_of, events=False)
+    wanted, refused = audit(there, load, serial_of)
     assert wanted > 1000 and refused > 20 and there.bodies > 20
     assert counts["accepted"] == wanted - refused + 1 and counts["dead"] == refused and counts["skipped"] == 1500 - wanted and balanced(counts)
+
+
+@pytest.mark.long
+def test_ten_thousand_rows_over_kills_restarts_and_reloads(kas, program):
+    there = kas(trouble=0.1, seed=3)
+    port = free_port()
+    turns = [SPEC.format(port=port, url=there.url, serial="35A0-58_0", tls="", more=f"batch: {{messages: {size}}}").replace("workers: 2", f"workers: {n}")
+             for size, n in ((7, 1), (100, 2), (1000, 3))]
+    p = program(turns[0])
+    load = Load(port, Source(40, 9))
+    sending = threading.Thread(target=load.send, args=(10000,), daemon=True)
+    sending.start()
+    for turn in range(14):
+        goal = min(len(load.sent) + 600, 9900)
+        while sending.is_alive() and len(load.sent) < goal:
+            time.sleep(0.005)
+        if turn % 3 == 2:
+            assert p.reload(turns[turn // 3 % 3])
+            continue
+        if turn % 3 == 0:
+            p.kill()
+        else:
+            assert p.stop() == 0
+        p.write(turns[turn % 3])
+        p.start()
+    sending.join(300)
+    assert not sending.is_alive()
+    settled(p, 120)
+    last_word(port)
+    counts = settled(p)
+    there.offered = [o for o in there.offered if o[0]["fixTimeEpoch"] != 1800000000000000]
+    wanted, refused = audit(there, load, serial_of)
+    assert wanted > 7000 and refused > 100 and balanced(counts) and counts["dead"] >= refused and len(load.unsure) < 1000
 
 
 @pytest.mark.parametrize("status", [401, 404, 405])
