@@ -80,8 +80,47 @@ struct listing {
 	struct nearest near;
 };
 
+/* What a stream to it has where it says nothing else: `batch.messages 1000`. */
+static void add_defaults(struct buf *out, const struct node *n, const char *before)
+{
+	for (unsigned i = 0; n && n->kind == NODE_MAP && i < n->n; i++) {
+		const struct entry *e = &n->entries[i];
+		struct buf name = BUF_INIT;
+
+		buf_addf(&name, "%s%s%s", before, *before ? "." : "", e->key->text);
+		if (e->value->kind == NODE_MAP)
+			add_defaults(out, e->value, name.p);
+		else if (e->value->kind == NODE_SCALAR)
+			buf_addf(out, "  %-24s %s\n", name.p, e->value->text);
+		buf_fini(&name);
+	}
+}
+
+/* Beside its options: what subscriptions give it by device, and what it does to a stream. */
+static void add_more(struct listing *l, const struct type_info *t)
+{
+	const struct rule *device = t->device_schema && t->device_schema->n ? schema_rule(l->schema, t->device_schema, l->diag) : NULL;
+
+	if (device && l->json) {
+		buf_adds(&l->out, ",\"device\":");
+		options_write_json(&l->out, device);
+	} else if (device) {
+		buf_adds(&l->out, "by device, in a subscription:\n");
+		options_write_text(&l->out, device);
+	}
+	if (l->json || !t->is_destination)
+		return;
+	if (t->defaults || t->body_most)
+		buf_adds(&l->out, "a stream to it, unless it says otherwise:\n");
+	add_defaults(&l->out, t->defaults, "");
+	if (t->body_most)
+		buf_addf(&l->out, "  %-24s at most %u\n", "batch.messages", t->body_most);
+	if (t->certificate)
+		buf_adds(&l->out, "over https it wants tls.cert and tls.key\n");
+}
+
 static void add(struct listing *l, const char *name, const char *kind, const char *summary, const char *transport, const char *from,
-                const struct rule *options)
+                const struct rule *options, const struct type_info *t)
 {
 	nearest_try(&l->near, name);
 	if (l->wanted && strcmp(l->wanted, name) != 0)
@@ -101,11 +140,15 @@ static void add(struct listing *l, const char *name, const char *kind, const cha
 			options_write_json(&l->out, options);
 		else
 			buf_adds(&l->out, "{}");
+		if (t)
+			add_more(l, t);
 		buf_addc(&l->out, '}');
 	} else if (l->wanted) {
 		buf_addf(&l->out, "%s%s: %s%s%s, %s\n%s\n", l->n ? "\n" : "", name, kind, transport ? " over " : "", transport ? transport : "", from, summary);
 		if (options)
 			options_write_text(&l->out, options);
+		if (t)
+			add_more(l, t);
 	} else {
 		buf_addf(&l->out, "%-12s %-20s %s\n", kind, name, summary);
 	}
@@ -119,7 +162,7 @@ static void add_natives(struct listing *l, const char *kind)
 
 	for (unsigned i = 0; r && i < r->ncases; i++)
 		if (!r->cases[i].then->planned)
-			add(l, r->cases[i].value, kind, r->cases[i].then->description ? r->cases[i].then->description : "", NULL, "native", r->cases[i].then);
+			add(l, r->cases[i].value, kind, r->cases[i].then->description ? r->cases[i].then->description : "", NULL, "native", r->cases[i].then, NULL);
 }
 
 static void add_adapter(struct listing *l, const struct type_info *t, const char *path)
@@ -131,12 +174,12 @@ static void add_adapter(struct listing *l, const struct type_info *t, const char
 		const char *transport = transports[t->transport];
 		const struct rule *base = schema_definition(schema_builtin(), arena_printf(l->arena, "adapter-%s", transport));
 		const struct rule *all = t->options_schema ? schema_extend(l->schema, base, t->options_schema, l->diag) : base;
-		add(l, t->name, "destination", t->summary, transport, path, all);
+		add(l, t->name, "destination", t->summary, transport, path, all, t);
 	}
 	if (t->is_transform)
-		add(l, t->name, "transform", t->summary, NULL, path, own);
+		add(l, t->name, "transform", t->summary, NULL, path, own, t);
 	if (t->is_format)
-		add(l, t->name, "format", t->summary, NULL, path, own);
+		add(l, t->name, "format", t->summary, NULL, path, own, t);
 }
 
 int cli_adapters(int argc, char **argv)
@@ -173,7 +216,7 @@ int cli_adapters(int argc, char **argv)
 		buf_adds(&l.out, "[");
 	add_natives(&l, "channel");
 	add_natives(&l, "destination");
-	add(&l, "flespi", "format", "Flat JSON objects in flespi's names: one, an array, or one on each line", NULL, "native", NULL);
+	add(&l, "flespi", "format", "Flat JSON objects in flespi's names: one, an array, or one on each line", NULL, "native", NULL, NULL);
 	/* Asked for by name a broken file is told of; in the list it is left out. */
 	if (l.wanted)
 		all->find(all->arg, l.wanted);

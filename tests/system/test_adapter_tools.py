@@ -83,6 +83,19 @@ def test_adapters_tells_natives_and_lua_with_what_they_take(tmp_path):
     assert near.returncode == 66 and "did you mean traccar?" in near.stderr
 
 
+def test_adapters_tells_what_a_platform_wants_of_subscriptions_and_streams(tmp_path):
+    out = sluice("adapters", "e-toll", cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    by_device = out.stdout.partition("by device, in a subscription:\n")[2]
+    assert by_device.split()[:2] == ["serial", "string"]
+    assert [line.split() for line in by_device.partition("a stream to it, unless it says otherwise:\n")[2].splitlines()] == [
+        ["batch.messages", "1000"], ["buffer.ttl", "10d"], ["batch.messages", "at", "most", "10000"],
+        ["over", "https", "it", "wants", "tls.cert", "and", "tls.key"]]
+    told = sluice("adapters", "--json", "toll-bg", cwd=tmp_path)
+    (one,) = json.loads(told.stdout)
+    assert {k for k, v in one["device"].items() if v["required"]} == {"pan", "plate", "axles", "weight"}
+
+
 def test_adapters_asked_for_a_broken_file_says_what_is_wrong(tmp_path):
     (tmp_path / "lua").mkdir()
     (tmp_path / "lua/bad.lua").write_text("return {transfrom = function() end}\n")
