@@ -41,6 +41,7 @@ static struct job *job_new(struct worker *w, const struct intake *in)
 	j->has_after = j->has_refuse = false;
 	j->mute = in->mute;
 	j->claim = NULL;
+	j->letter = 0;
 	return j;
 }
 
@@ -268,10 +269,37 @@ void pipeline_take_now(struct request *q, const struct message *received, unsign
 
 /* ---- its end ---------------------------------------------------------------------------------------------------------------- */
 
+static void to_store(struct request *q)
+{
+	q->job->bytes = ticket_size(q->ticket);
+	engine_pending_add(q->w->engine, q->job->bytes);
+	ticket_submit(q->ticket);
+}
+
+/* Nothing could be made of a dead letter this time either. */
+static void letter_stays(struct request *q, const char *reason, bool malformed)
+{
+	char why[1024];
+
+	snprintf(why, sizeof why, "%s", reason);
+	ticket_drop(q->ticket);
+	q->job->nrefused = q->job->ntold = 0;
+	job_end(q->job, INTAKE_REFUSED, why, malformed);
+}
+
 void pipeline_end(struct request *q)
 {
 	struct job *j = q->job;
 
+	if (j->letter) {
+		if (j->taken == 0) {
+			letter_stays(q, j->ntold ? j->told[0].reason : "no message in it", false);
+			return;
+		}
+		ticket_retries(q->ticket, q->channel->number, j->letter);
+		to_store(q);
+		return;
+	}
 	stats_add(&j->stats->received, j->taken + j->nrefused);
 	if (q->channel->refuse_whole && j->nrefused > 0) {
 		ticket_drop(q->ticket);
@@ -280,9 +308,7 @@ void pipeline_end(struct request *q)
 		job_end(j, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
 		return;
 	}
-	j->bytes = ticket_size(q->ticket);
-	engine_pending_add(q->w->engine, j->bytes);
-	ticket_submit(q->ticket);
+	to_store(q);
 }
 
 void pipeline_failed(struct job *j, const char *why)
@@ -293,22 +319,25 @@ void pipeline_failed(struct job *j, const char *why)
 
 /* ---- the request ------------------------------------------------------------------------------------------------------------ */
 
-void pipeline_submit(struct worker *w, const struct intake *in)
+static void request_open(struct request *q, struct worker *w, const struct intake *in)
 {
-	struct request q = {
+	*q = (struct request){
 		.w = w, .plan = in->loop->plan, .scripts = w->scripts, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(),
 	};
+	q->job = job_new(w, in);
+	q->ticket = ticket_new(w->engine->store, w->port, job_committed, q->job);
+	stamping_open(&q->stamping, q->plan, q->channel, q->peer, q->now_us, &w->request, &w->ident);
+	await_begin(q);
+}
+
+void pipeline_submit(struct worker *w, const struct intake *in)
+{
+	struct request q;
 	char why[1024];
-	bool whole;
 
-	q.job = job_new(w, in);
-	q.ticket = ticket_new(w->engine->store, w->port, job_committed, q.job);
+	request_open(&q, w, in);
 	stats_add(&q.job->stats->requests, 1);
-	stamping_open(&q.stamping, q.plan, q.channel, q.peer, q.now_us, &w->request, &w->ident);
-
-	await_begin(&q);
-	whole = pipeline_read(&q, in, why, sizeof why);
-	if (!whole) {
+	if (!pipeline_read(&q, in, why, sizeof why)) {
 		await_drop(q.job);
 		stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
 		ticket_drop(q.ticket);
@@ -322,26 +351,16 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 
 void pipeline_again(struct worker *w, const struct intake *in, bool raw, uint64_t letter)
 {
-	struct request q = {
-		.w = w, .plan = in->loop->plan, .channel = in->channel, .peer = in->peer, .now_us = clock_real_us(),
-	};
+	struct request q;
 	char why[1024];
-	bool whole;
 
-	q.job = job_new(w, in);
-	q.ticket = ticket_new(w->engine->store, w->port, job_committed, q.job);
-	stamping_open(&q.stamping, q.plan, q.channel, q.peer, q.now_us, &w->request, &w->ident);
-	whole = pipeline_read_again(&q, in, raw, why, sizeof why);
-	if (!whole || q.job->taken == 0) {
-		if (whole)
-			snprintf(why, sizeof why, "%s", q.job->ntold ? q.job->told[0].reason : "no message in it");
-		ticket_drop(q.ticket);
-		q.job->nrefused = q.job->ntold = 0;
-		job_end(q.job, INTAKE_REFUSED, why, !whole);
+	request_open(&q, w, in);
+	q.job->letter = letter;
+	if (!pipeline_read_again(&q, in, raw, why, sizeof why)) {
+		await_drop(q.job);
+		letter_stays(&q, why, true);
 		return;
 	}
-	ticket_retries(q.ticket, in->channel->number, letter);
-	q.job->bytes = ticket_size(q.ticket);
-	engine_pending_add(w->engine, q.job->bytes);
-	ticket_submit(q.ticket);
+	if (!await_end(&q))
+		pipeline_end(&q);
 }

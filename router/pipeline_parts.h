@@ -29,6 +29,7 @@ struct job {
 	struct buf after, refuse, words;
 	bool has_after, has_refuse;
 	bool mute;                     /* the source cannot be told no */
+	uint64_t letter;               /* not 0: it is this dead letter of the channel, once more */
 
 	/* pipeline_await.c: messages that are not taken before their states may be gone on from */
 	struct claim *claim;           /* NULL: nothing is held */
