@@ -1,7 +1,10 @@
 /* again.c - see again.h.
  *
  * The hard idea is the list. A message that a transform made rows of has a letter for each row that was refused, and the others were accepted: so
- * of what is rendered anew only the row is taken that the letter was, and where the number of rows is another now, the letter stays. */
+ * of what is rendered anew only the row is taken that the letter was, and where the number of rows is another now, the letter stays.
+ *
+ * Adapters that keep state see a message that comes again as one that comes late: they go on from what the ident's last message left, and what they keep of
+ * it is kept. */
 #include "again.h"
 
 #include <stdarg.h>
@@ -194,6 +197,10 @@ static void render(struct again *a, struct ticket *t, const struct stream *s, st
 	char why[1024] = "";
 	struct call call = { .stream = s->name, .device_data = device_data(w, s, it), .id = it->id, .ident = it->ident,
 		.ident_len = strlen(it->ident), .now_us = clock_real_us() };
+
+	if (a->claim)
+		call.state = claim_state(a->claim, a->number, call.ident, call.ident_len, &call.state_len);
+
 	enum render_result result = scripts_render(w->scripts, s->rendering, m, &call, rows, why, sizeof why);
 	size_t from = 0;
 
@@ -201,6 +208,7 @@ static void render(struct again *a, struct ticket *t, const struct stream *s, st
 		result = RENDER_FAILED;
 		snprintf(why, sizeof why, "a list of %u rows; %d is the most a message may become", rows->n, TICKET_ROWS_MAX);
 	}
+	bool state = a->claim && rows->state_changed && result != RENDER_FAILED;
 	if (result == RENDER_FAILED && (it->rows > 1 || !a->letters)) {
 		leave(a, it, "%s", why);
 	} else if (result == RENDER_FAILED) {
@@ -230,6 +238,8 @@ static void render(struct again *a, struct ticket *t, const struct stream *s, st
 			if (it->rows <= 1 || it->row == i)
 				ticket_want(t, s->buffer, s->rendering->number, first + i);
 	}
+	if (state && it->fate != AGAIN_LEFT)
+		claim_stage(a->claim, a->number, call.ident, call.ident_len, rows->state.p, rows->state.len);
 }
 
 static void give_up_place(struct again *a, struct ticket *t, const struct again_item *it)
@@ -297,22 +307,80 @@ static void committed(void *arg, enum ticket_result result, const char *why)
 	end(arg, result, why);
 }
 
+static const struct stream *stream_of(struct again *a)
+{
+	const struct stream *s = plan_stream(a->worker->loop.plan, a->stream);
+
+	if (s && s->enabled)
+		return s;
+	end(a, TICKET_FAILED, "the stream is not there any more");
+	return NULL;
+}
+
+static void offer_all(struct again *a, const struct stream *s)
+{
+	struct worker *w = a->worker;
+	int64_t until = clock_mono_us() + TURN_US;
+	struct ticket *t = ticket_new(a->engine->store, w->port, committed, a);
+
+	if (a->claim)
+		ticket_claim(t, a->claim);
+	for (struct again_item *it = a->first; it && (it == a->first || clock_mono_us() < until); it = it->next)
+		offer(a, t, s, it);
+	a->claim = NULL;
+	ticket_submit(t);
+}
+
+static void on_claim(void *arg, const char *why)
+{
+	struct again *a = arg;
+	const struct stream *s = why ? NULL : stream_of(a);
+
+	*(a->before ? &a->before->behind : &a->worker->again) = a->behind;
+	if (a->behind)
+		a->behind->before = a->before;
+	if (s && s->number == a->number && s->rendering->state) {
+		offer_all(a, s);
+		return;
+	}
+	claim_end(a->claim);
+	a->claim = NULL;
+	if (why)
+		end(a, TICKET_FAILED, why);
+	else if (s)
+		end(a, TICKET_FAILED, "a reload came between; try again");
+}
+
 static void to_stream(void *arg)
 {
 	struct again *a = arg;
 	struct worker *w = a->worker;
-	const struct stream *s = plan_stream(w->loop.plan, a->stream);
-	int64_t until = clock_mono_us() + TURN_US;
-	struct ticket *t;
+	const struct stream *s = stream_of(a);
 
-	if (!s || !s->enabled) {
-		end(a, TICKET_FAILED, "the stream is not there any more");
-		return;
+	if (s && s->rendering->state && !a->as_it_was) {
+		a->number = s->number;
+		a->claim = claim_new(a->engine->store, w->port);
+		for (const struct again_item *it = a->first; it; it = it->next)
+			claim_add(a->claim, s->number, it->ident, strlen(it->ident));
+		if (!claim_begin(a->claim, on_claim, a)) {
+			a->before = NULL;
+			a->behind = w->again;
+			if (a->behind)
+				a->behind->before = a;
+			w->again = a;
+			return;
+		}
 	}
-	t = ticket_new(a->engine->store, w->port, committed, a);
-	for (struct again_item *it = a->first; it && (it == a->first || clock_mono_us() < until); it = it->next)
-		offer(a, t, s, it);
-	ticket_submit(t);
+	if (s)
+		offer_all(a, s);
+}
+
+void again_fini(struct worker *w)
+{
+	for (; w->again; w->again = w->again->behind) {
+		claim_end(w->again->claim);
+		w->again->claim = NULL;
+	}
 }
 
 /* ---- a channel's: through its intake once more ------------------------------------------------------------------------------- */

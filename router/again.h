@@ -57,6 +57,9 @@ struct again {
 	void *arg;
 	unsigned under_way;
 	struct worker *worker;
+	struct claim *claim;           /* on the states of the idents, where the stream's adapters keep any */
+	uint32_t number;               /* of the stream, as claimed */
+	struct again *before, *behind; /* in the worker's list of those that wait for their claim */
 };
 
 struct again *again_new(struct engine *e);
@@ -66,5 +69,8 @@ void again_add_letter(struct again *a, const struct dead_letter *d);
 void again_add_kept(struct again *a, const struct kept *k, unsigned entry);
 /* Main loop; `ended` comes exactly once. */
 void again_begin(struct again *a);
+
+/* On the worker, whose loop has ended: those that wait will not be granted any more. */
+void again_fini(struct worker *w);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "again.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "engine.h"
@@ -335,6 +336,7 @@ void worker_fini(struct worker *w)
 	map_fini(&w->streams);
 	w->ending = true;
 	pipeline_fini(w);
+	again_fini(w);
 	opinions_free(w->opinions);
 	term_unuse(w->term);
 	route_cache_free(w->routes);

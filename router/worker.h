@@ -18,6 +18,7 @@
 #include "transforms/host.h"
 
 struct engine;
+struct again;
 struct event;
 struct job;
 struct mailbox;
@@ -73,6 +74,7 @@ struct worker {
 	struct rendered *rendered; unsigned nrendered;
 	uint64_t serial;
 	struct job *jobs;              /* free list */
+	struct again *again;           /* those that wait for states */
 	struct job *waiting_first, *waiting_last; /* requests that wait for states, in the order in which they came */
 };
 

@@ -206,7 +206,7 @@ struct claim *claim_new(struct store *s, struct port *p);
 void claim_add(struct claim *c, uint32_t stream, const char *ident, size_t len);
 unsigned claim_pairs(const struct claim *c);
 /* True: granted at once, and ready is never called. Else ready comes inside port_run: when it is granted (why NULL), or when a state cannot be read
- * now; then the claim is to be ended. */
+ * now; then the claim is to be ended. Before its port is freed, a claim must have been ended or given to a ticket. */
 bool claim_begin(struct claim *c, void (*ready)(void *arg, const char *why), void *arg);
 /* Give it up, granted or not; NULL is none. Not one that was given to a ticket. */
 void claim_end(struct claim *c);

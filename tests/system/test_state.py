@@ -2,14 +2,13 @@
 restarts, kills, full buffers and connections that change."""
 import json
 import random
-
-
+import threading
 import time
 
-import pytest
-
-from lab import Load, balanced, free_port
+from lab import Load, Platform, balanced, free_port
 from lab.audit import bodies, split
+from test_bad_night import send, until
+from test_commands import run
 
 # Counts what it lets through, marks edges, skips some and fails on some; what a failing call did to the state must be gone.
 KEEPER = """
@@ -196,4 +195,64 @@ def test_state_stands_kills_reloads_and_full_buffers(program, sink, tmp_path):
     repeats = audit(arrived(sink), source)
     print(f"turns {turn}, resends {source.resends}, resets {source.resets}, repeats {repeats}")
     assert turn > 2 and source.resends > 0 and source.resets > 0
+    assert balanced(p.stream("s"))
+
+
+COUNTER = """
+local A = {state = {n = "integer"}}
+function A.transform(msg, ctx)
+  local s = ctx.state
+  s.n = (s.n or 0) + 1
+  if msg.bad then %s end
+  return {ident = msg.ident, seq = msg.seq, n = s.n}
+end
+return A
+"""
+
+
+def counter(folder, bad):
+    (folder / "adapters").mkdir(exist_ok=True)
+    (folder / "adapters" / "keeper.lua").write_text(COUNTER % bad)
+
+
+def counted(far):
+    return [(m["seq"], m["n"]) for m in far.accepted()]
+
+
+def test_dead_letters_that_come_again_come_late(program, tmp_path):
+    counter(tmp_path, 'error("told to")')
+    far, port = Platform(), free_port()
+    text = spec(port, far.url)
+    odd = text.replace("path: /messages", "path: /messages, ident: imei")
+    p = program(odd)
+    assert send(port, json.dumps([{"imei": "a", "timestamp": 1, "seq": i, **({"bad": 1} if i == 1 else {})} for i in range(3)]).encode())[0] == 200
+    assert send(port, b'{"ident":"a","timestamp":1,"seq":3}')[0] == 400
+    until(lambda: p.stream("s")["accepted"] == 2)
+    assert counted(far) == [(0, 1), (2, 2)] and p.stream("s")["dead"] == 1
+    counter(tmp_path, "")
+    assert p.reload(text)
+    assert run("dead", "retry", "--all", p.file, "s") == "1 on their way again\n"
+    assert run("dead", "retry", "--all", p.file, "in") == "1 on their way again\n"
+    assert send(port, b'{"ident":"a","timestamp":1,"seq":4}')[0] == 200
+    until(lambda: p.stream("s")["accepted"] == 5)
+    assert counted(far) == [(0, 1), (2, 2), (1, 3), (3, 4), (4, 5)] and balanced(p.stream("s"))
+
+
+def test_letters_and_messages_at_once_make_one_chain(program, tmp_path):
+    counter(tmp_path, 'error("told to")')
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url))
+    for i in range(0, 400, 100):
+        assert send(port, json.dumps([{"ident": "ab"[k % 2], "timestamp": 1, "seq": k, "bad": 1} for k in range(i, i + 100)]).encode())[0] == 200
+    until(lambda: p.stream("s")["dead"] == 400)
+    counter(tmp_path, "")
+    assert p.reload(spec(port, far.url))
+    retry = threading.Thread(target=run, args=("dead", "retry", "--all", p.file, "s"))
+    retry.start()
+    for i in range(400, 800, 4):
+        assert send(port, json.dumps([{"ident": "ab"[k % 2], "timestamp": 1, "seq": k} for k in range(i, i + 4)]).encode())[0] == 200
+    retry.join()
+    until(lambda: p.stream("s")["accepted"] == 800)
+    for ident in "ab":
+        assert [m["n"] for m in far.accepted() if m["ident"] == ident] == list(range(1, 401))
     assert balanced(p.stream("s"))
