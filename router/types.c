@@ -6,12 +6,14 @@
 const struct channel_ops *const types_channels[] = {
 	&channel_http,
 	&channel_tcp,
+	&channel_file,
 	NULL,
 };
 
 static const struct sender_ops *const senders[] = {
 	[TRANSPORT_HTTP] = &sender_http,
 	[TRANSPORT_TCP] = &sender_tcp,
+	[TRANSPORT_FILE] = &sender_file,
 	[TRANSPORT_NULL] = &sender_null,
 };
 

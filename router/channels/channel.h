@@ -27,6 +27,7 @@ struct intake_loop {
 	void *worker;                    /* the engine's */
 	void *http;                      /* the HTTP channel's own per-loop part (timers, buffers), made at its first connection */
 	void *tcp;                       /* the same of the TCP channel */
+	void *file;                      /* … and of the file channel */
 };
 
 enum intake_outcome {
@@ -115,6 +116,6 @@ struct channel_ops {
 	void (*free)(struct channel_type *t);
 };
 
-extern const struct channel_ops channel_http, channel_tcp;
+extern const struct channel_ops channel_file, channel_http, channel_tcp;
 
 #endif

@@ -122,7 +122,7 @@ struct sender_ops {
 	void (*free)(struct sender *s);
 };
 
-extern const struct sender_ops sender_http, sender_null, sender_tcp;
+extern const struct sender_ops sender_file, sender_http, sender_null, sender_tcp;
 
 /* http.c: how the far end of a destination is talked to over HTTP: its TLS, proxy, bind. As http_peer_new. */
 struct http_peer;
