@@ -9,13 +9,14 @@
 
 static const char metatable; /* its address is the key of the metatable */
 
-enum { OPTIONS = 1, DEVICE, STATE, DECLARED, VALUES = DECLARED }; /* user values: DECLARED is the adapter's `state`, or nil */
+enum { OPTIONS = 1, DEVICE, STATE, DECLARED, BEFORE, VALUES = BEFORE }; /* user values: DECLARED is the adapter's `state`, or nil; BEFORE what STATE was */
 
 struct ctx {
 	struct facts *facts;     /* NULL: between calls */
 	const char *stream;
 	const char *device_text; /* lives as long as the plan, so the same address is the same text */
 	bool has_state;          /* the state of this call has been read into STATE */
+	unsigned nbefore;        /* fields of BEFORE */
 };
 
 RAISES static int push_json(lua_State *L, const char *p, size_t n, const char *what)
@@ -88,6 +89,38 @@ RAISES static void drop_misfits(lua_State *L, int state, int declared)
 	}
 }
 
+/* Mostly a script looks and changes nothing: a copy to compare with costs a fraction of writing the state again to see that. */
+RAISES static void copy_state(lua_State *L, int state, struct ctx *c)
+{
+	lua_createtable(L, 0, 8);
+	c->nbefore = 0;
+	lua_pushnil(L);
+	while (lua_next(L, state)) {
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		lua_rawset(L, -4);
+		c->nbefore++;
+	}
+	lua_setiuservalue(L, 1, BEFORE);
+}
+
+/* Tables may have changed inside. */
+RAISES static bool is_as_before(lua_State *L, int state, int before, unsigned nbefore)
+{
+	unsigned n = 0;
+	bool same = true;
+
+	lua_pushnil(L);
+	while (same && lua_next(L, state)) {
+		lua_pushvalue(L, -2);
+		int kind = lua_rawget(L, before);
+		same = kind == lua_type(L, -2) && kind != LUA_TTABLE && lua_isinteger(L, -1) == lua_isinteger(L, -2) && lua_rawequal(L, -1, -2);
+		lua_pop(L, 2);
+		n++;
+	}
+	return same && n == nbefore;
+}
+
 RAISES static int push_state(lua_State *L, struct ctx *c)
 {
 	if (lua_getiuservalue(L, 1, DECLARED) != LUA_TTABLE)
@@ -98,6 +131,7 @@ RAISES static int push_state(lua_State *L, struct ctx *c)
 			drop_misfits(L, lua_gettop(L), lua_absindex(L, -3));
 		else
 			lua_newtable(L);
+		copy_state(L, lua_gettop(L), c);
 		lua_setiuservalue(L, 1, STATE);
 		c->has_state = true;
 	}
@@ -153,6 +187,10 @@ RAISES void ctx_keep_state(lua_State *L, int i)
 		return;
 	lua_settop(L, i);
 	lua_getiuservalue(L, i, STATE);
+	lua_getiuservalue(L, i, BEFORE);
+	if (is_as_before(L, i + 1, i + 2, c->nbefore))
+		return;
+	lua_settop(L, i + 1);
 	lua_getiuservalue(L, i, DECLARED);
 	check_state(L, i + 1, i + 2);
 	push_states(L, f);
