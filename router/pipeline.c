@@ -162,6 +162,8 @@ static const struct rendered *rendered(struct request *q, const struct target *t
 
 		buf_add(b, w->rows.bytes.p + from, w->rows.ends[i] - from);
 		from = w->rows.ends[i];
+		if (w->rows.topics.len > 0)
+			rendering_row_address(address, r, m, &w->rows, i);
 		entry = ticket_rendering_end(q->ticket, r->number, i, address->p, address->len);
 		if (i == 0)
 			got->first = entry;

@@ -11,6 +11,7 @@
 
 #define ADDRESS_VALUE_MAX 1024
 #define ADDRESS_MAX 3072         /* with the names below what the store takes beside an entry */
+#define TOPIC_MAX 640            /* so many that they fit there whatever is in them */
 
 /* The rows are JSON values; else the first that is none is told. */
 static bool are_json(struct index *ix, const struct rows *rows, char *why, size_t whylen)
@@ -43,6 +44,12 @@ enum render_result rendering_run(struct scripts *s, const struct rendering *r, c
 		snprintf(why, whylen, "a list of %u rows; %d is the most a message may become", out->n, TICKET_ROWS_MAX);
 		return RENDER_FAILED;
 	}
+	for (unsigned i = 0; i < out->n; i++) {
+		if (out->topic_ends[i] - (i ? out->topic_ends[i - 1] : 0) <= TOPIC_MAX)
+			continue;
+		snprintf(why, whylen, "a topic longer than %d bytes", TOPIC_MAX);
+		return RENDER_FAILED;
+	}
 	return r->json && out->ready && !are_json(ix, out, why, whylen) ? RENDER_FAILED : RENDER_OK;
 }
 
@@ -62,5 +69,19 @@ void rendering_address(struct buf *out, const struct rendering *r, const struct 
 		buf_addc(out, ':');
 		buf_add(out, m->bytes + s->value, s->vlen);
 	}
+	buf_addc(out, '}');
+}
+
+void rendering_row_address(struct buf *out, const struct rendering *r, const struct message *m, const struct rows *rows, unsigned i)
+{
+	size_t from = i ? rows->topic_ends[i - 1] : 0;
+
+	if (rows->topic_ends[i] == from) {
+		rendering_address(out, r, m);
+		return;
+	}
+	buf_clear(out);
+	buf_adds(out, "{\"" ADDRESS_TOPIC "\":");
+	buf_addjson(out, rows->topics.p + from, rows->topic_ends[i] - from);
 	buf_addc(out, '}');
 }

@@ -20,5 +20,7 @@ enum render_result rendering_run(struct scripts *s, const struct rendering *r, c
                                  struct rows *out, char *why, size_t whylen);
 /* What url, headers or topic will need of a (stamped) message at send time, by name: a later plan may ask in another order, or for less. */
 void rendering_address(struct buf *out, const struct rendering *r, const struct message *m);
+/* The same of row i, where the adapter's `topic` may have said one for it: that is all then, as ADDRESS_TOPIC (plan.h). */
+void rendering_row_address(struct buf *out, const struct rendering *r, const struct message *m, const struct rows *rows, unsigned i);
 
 #endif

@@ -14,6 +14,7 @@ static const struct sender_ops *const senders[] = {
 	[TRANSPORT_HTTP] = &sender_http,
 	[TRANSPORT_TCP] = &sender_tcp,
 	[TRANSPORT_FILE] = &sender_file,
+	[TRANSPORT_MQTT] = &sender_mqtt,
 	[TRANSPORT_NULL] = &sender_null,
 };
 

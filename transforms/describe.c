@@ -228,6 +228,8 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	info->certificate = lua_rawget(L, table) == LUA_TBOOLEAN && lua_toboolean(L, -1);
 	lua_pop(L, 1);
 	info->is_transform = info->has_transform && !info->is_destination;
+	if (info->has_topic && !info->has_transform && info->is_destination && info->transport == TRANSPORT_MQTT)
+		fault(&r, "topic", "adapter %s: topic runs with transform, and there is no transform%s%s", "", "");
 	lua_pushliteral(L, "form");
 	info->form_number = lua_rawget(L, table) == LUA_TNUMBER ? (unsigned)lua_tointeger(L, -1) : 1;
 	if (!info->is_destination && !info->is_transform && !info->is_format && !*broken)

@@ -266,6 +266,44 @@ static void build_headers(struct compiler *c, struct destination *to, struct con
 	to->header_values = values;
 }
 
+/* Parameters are percent-encoded, so what an MQTT server would not take can only be written here. */
+static void build_topic(struct compiler *c, struct destination *to, const struct node *key, const struct type_info *t, struct conf all)
+{
+	struct conf topic = optional(all, "topic");
+
+	to->own_topics = t != NULL && t->has_topic;
+	if (to->transport != TRANSPORT_MQTT)
+		return;
+	build_template(c, &to->topic, topic);
+	if (!conf_has(topic)) {
+		to->topic.source = NULL;
+		if (!to->own_topics)
+			diag_add(c->diag, DIAG_MISSING_KEY, &key->at, "destination %s has no topic, and its adapter says none", to->name);
+		return;
+	}
+	for (unsigned i = 0; i <= to->topic.nparams; i++)
+		if (strpbrk(to->topic.literals[i], "+#") != NULL)
+			diag_add(c->diag, DIAG_BAD_TEMPLATE, &topic.node->at, "a topic to publish to has no wildcards (+ and #)");
+}
+
+/* What a connection to an MQTT server is made with. */
+static void check_mqtt(struct compiler *c, const struct node *key, struct conf all)
+{
+	struct conf url = optional(all, "url"), password = conf_get(all, "password"), id = optional(all, "id");
+	bool old = strcmp(conf_text(conf_get(all, "version")), "3.1.1") == 0;
+
+	if (!conf_has(url))
+		diag_add(c->diag, DIAG_MISSING_KEY, &key->at, "the url of the MQTT server is missing");
+	else if (strchr(url.node->text, '{') != NULL && strstr(url.node->text, "${") == NULL)
+		diag_add(c->diag, DIAG_BAD_TEMPLATE, &url.node->at, "the address of an MQTT server takes no parameters");
+	else if (strchr(url.node->text, '@') != NULL)
+		diag_add(c->diag, DIAG_PATTERN, &url.node->at, "user name and password of an MQTT server stand beside the url, as username and password");
+	if (old && password.given && !conf_get(all, "username").given)
+		diag_add(c->diag, DIAG_ALTERNATIVES, &password.node->at, "in MQTT 3.1.1 a password goes with a user name; add username, or use version: 5");
+	if (old && id.given)
+		diag_add(c->diag, DIAG_NO_EFFECT, &id.node->at, "MQTT 3.1.1 has no user properties: id needs version: 5");
+}
+
 static void build_accept(struct compiler *c, struct destination *to, struct conf accept)
 {
 	int *list;
@@ -323,6 +361,9 @@ static void build_destination(struct compiler *c, struct destination *to, const 
 	check_scheme(c, &to->url, optional(all, "url"));
 	to->url_shown = shown_url(c, to->url.source);
 	build_headers(c, to, optional(all, "headers"));
+	build_topic(c, to, e->key, t, all);
+	if (to->transport == TRANSPORT_MQTT)
+		check_mqtt(c, e->key, all);
 	build_accept(c, to, optional(all, "accept"));
 	to->id_name = conf_text(optional(all, "id"));
 	to->rate = conf_number(optional(all, "rate"));

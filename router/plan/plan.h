@@ -118,6 +118,10 @@ struct destination {
 	double rate;                   /* messages per second, 0 = no limit */
 	unsigned window, connections;
 	bool replies;                  /* tcp: the adapter reads what comes back */
+	/* mqtt: where each message is published. source NULL: no template is given. own_topics: the adapter may say one for each message,
+	 * which is then kept with it as address value ADDRESS_TOPIC. */
+	struct template topic;
+	bool own_topics;
 	bool per_device;               /* the adapter wants one connection per ident */
 	/* the joiner: how entries become one body */
 	const char *body_open, *body_separator, *body_close, *body_type;
@@ -126,6 +130,9 @@ struct destination {
 	const char *tls_ca, *tls_cert, *tls_key; bool tls_verify;
 	uint64_t fingerprint;
 };
+
+/* A name that no parameter has (template.c refuses blanks). */
+#define ADDRESS_TOPIC " topic"
 
 /* How the bytes are made: fields in C, then transforms in order, then the destination adapter's `transform`. Streams share one where
  * everything that decides the bytes is equal. */

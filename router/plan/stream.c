@@ -63,8 +63,8 @@ static void add_params(const struct template *t, const char **list, unsigned *n)
 /* The parameters the destination's address needs: of url, headers and, where the type has one, topic or routing key. */
 static void add_address(struct compiler *c, struct rendering *r, const struct destination *d, const struct entry *e, struct buf *identity)
 {
-	struct template topic = { NULL, 0, NULL, NULL };
-	const struct node *n = node_get(e->value, d->transport == TRANSPORT_AMQP ? "key" : "topic");
+	struct template topic = d->topic;
+	const struct node *n = d->transport == TRANSPORT_MQTT ? NULL : node_get(e->value, d->transport == TRANSPORT_AMQP ? "key" : "topic");
 	unsigned most = d->url.nparams, count = 0;
 	const char **list;
 

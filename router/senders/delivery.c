@@ -128,6 +128,7 @@ static void read_settings(struct delivery *d)
 {
 	const struct destination *to = d->s->destination;
 	d->templated = d->addressed = to->url.nparams > 0 || work_is_personal(to);
+	d->topical = to->transport == TRANSPORT_MQTT && (to->topic.nparams > 0 || to->own_topics);
 	for (unsigned i = 0; i < to->nheaders; i++)
 		d->templated |= to->header_values[i].nparams > 0;
 }
@@ -183,6 +184,8 @@ static void forget_spare(struct delivery *d)
 		d->spare = w->next;
 		buf_fini(&w->body);
 		buf_fini(&w->head);
+		buf_fini(&w->topics);
+		free(w->topic_list);
 		buf_fini(&w->own);
 		free(w->items);
 		free(w->entries);
@@ -293,7 +296,7 @@ struct delivery *delivery_new(const struct delivery_env *env, const struct plan 
 {
 	struct delivery *d = xcalloc(1, sizeof *d);
 	d->env = *env;
-	d->host = (struct sender_host){ .base = env->base, .net = env->net, .stream = NULL, .arg = d, .judge = verdict_judge,
+	d->host = (struct sender_host){ .base = env->base, .net = env->net, .stream = NULL, .arg = d, .judge = verdict_judge, .instance = store_identity(env->store),
 	                                .adapter_verdict = env->adapter_verdict ? adapter_verdict : NULL,
 	                                .hello = adapter_hello, .reply = adapter_reply, .conn_end = adapter_conn_end };
 	d->plan = plan_ref(plan);

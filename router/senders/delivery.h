@@ -15,7 +15,7 @@
  *  blocked    hold everything, alarm in the log once, probe each minute with one batch; an update that touches the destination, or
  *             delivery_resume(), ends the hold at once.
  *  address    where url (or headers, topic) has parameters, a batch holds one expanded url only, and retry and blocked hold that address
- *             alone, in every lane; other devices go on, also when more lies in the buffer for held addresses than is kept in memory
+ *             alone, in every lane (with MQTT a batch holds any topics, and a server that does not allow one holds that topic); other devices go on, also when more lies in the buffer for held addresses than is kept in memory
  *             (window.c says how).
  *  logging in where the destination wants credentials, they are had before the first batch, had anew before they end and, once, after a
  *             401 (senders/credentials.h). While they cannot be had the stream holds, with that as the reason.

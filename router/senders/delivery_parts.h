@@ -53,6 +53,7 @@ struct slot {
 struct item {
 	struct slot *slot;
 	uint32_t len;
+	uint32_t topic;            /* in a work whose destination is topical: where its own lies in work.topics */
 	uint16_t i;
 };
 
@@ -71,7 +72,7 @@ struct hold {
 };
 
 struct address {
-	char *key;                 /* the expanded url */
+	char *key;                 /* the expanded url, or topic */
 	size_t len;
 	struct hold hold;
 	struct work *parked;       /* failed works, oldest first */
@@ -105,7 +106,10 @@ struct work {
 	unsigned n, cap;
 	struct range todo[RANGES_MAX];
 	unsigned ntodo;            /* the last one is next, or under way */
-	struct buf body, head;     /* head: url and header values, expanded, each with its NUL */
+	struct buf body, head;     /* head: url and header values, or the first topic, expanded, each with its NUL */
+	struct buf topics;         /* of each item, with its NUL */
+	const char **topic_list;   /* of the batch */
+	unsigned topic_cap;
 	struct buf own;            /* the adapter's url and headers, then the credentials; or why the adapter could not word it */
 	struct work *unsent;       /* the next one that could not be worded */
 	uint64_t credentials;      /* serial of those it was sent with */
@@ -170,6 +174,7 @@ struct delivery {
 	int64_t address_logged;
 	bool templated;            /* url or headers have parameters: a batch is for one expansion */
 	bool addressed;            /* the url has: a hold may be for one address alone */
+	bool topical;              /* each message has its own topic: a batch is for any of them, a hold may be for one alone */
 	struct index index;
 	struct buf scratch, padded;
 
@@ -250,6 +255,8 @@ void work_dissolve(struct work *w);        /* its items are left; free */
 bool work_is_personal(const struct destination *d);
 /* url (and ident, where work_is_personal) and headers of an entry, NULs between, into d->scratch; *urllen of it are the url. -1: missing says which parameter is not there. */
 int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing);
+/* Its topic, likewise. -1: missing says which parameter is not there, or is NULL where `why` has other words. */
+int work_topic(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *len, const char **missing, const char **why);
 
 /* hold.c */
 void hold_begin(struct delivery *d, struct hold *h, const struct judgement *j, bool blocked);

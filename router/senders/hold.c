@@ -148,7 +148,7 @@ void address_fail(struct delivery *d, struct work *w, const struct judgement *j)
 		d->address_logged = now;
 		log_warn(d->object, blocked ? "address-blocked" : "address-failing", "destination=%s ident=%.*s reason=%s held=%u hint=%s",
 		         d->s->destination->name, (int)w->entries[0].ident_len, w->entries[0].ident ? w->entries[0].ident : "", log_quote(d->reason), d->nheld,
-		         log_quote("other addresses of the url go on; this one is tried again by itself"));
+		         log_quote("the others go on; this one is tried again by itself"));
 	}
 }
 

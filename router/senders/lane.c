@@ -124,11 +124,14 @@ static unsigned messages_max(const struct delivery *d)
 enum fate { FATE_TAKE, FATE_NEXT, FATE_STOP };
 
 /* Dead letter at once: no destination has anything to do with it. */
-static void set_aside(struct delivery *d, struct item *it, const char *missing)
+static void set_aside(struct delivery *d, struct item *it, const char *missing, const char *why)
 {
 	char reason[200];
-	snprintf(reason, sizeof reason, "url or headers of destination %s need {%s}, which the message does not have",
-	         d->s->destination->name, missing);
+	if (missing)
+		snprintf(reason, sizeof reason, "%s of destination %s need%s {%s}, which the message does not have", d->topical ? "topic" : "url or headers",
+		         d->s->destination->name, d->topical ? "s" : "", missing);
+	else
+		snprintf(reason, sizeof reason, "destination %s: %s", d->s->destination->name, why);
 	window_settle(d, it, 1, OUTCOME_DEAD, &(struct death){ .reason = reason }, NULL);
 	uint64_t n = 1;
 	if (seldom(&d->told_unaddressed, clock_mono_us(), &n))
@@ -138,17 +141,17 @@ static void set_aside(struct delivery *d, struct item *it, const char *missing)
 }
 
 /* Where a templated entry goes: into this work, nowhere now, or into the next work. */
-static enum fate sort(struct delivery *d, struct work *w, struct queue *q, const struct item *it, const struct entry *e)
+static enum fate sort(struct delivery *d, struct work *w, struct queue *q, const struct item *it, const struct entry *e, uint32_t *topic)
 {
-	size_t urllen;
-	const char *missing;
-	if (work_expand(d, it->slot, e, &urllen, &missing)) {
+	size_t keylen;
+	const char *missing, *why = NULL;
+	if (d->topical ? work_topic(d, it->slot, e, &keylen, &missing, &why) : work_expand(d, it->slot, e, &keylen, &missing)) {
 		struct item popped;
 		queue_pop(q, &popped);
-		set_aside(d, &popped, missing);
+		set_aside(d, &popped, missing, why);
 		return FATE_NEXT;
 	}
-	struct address *a = d->addressed ? address_find(d, d->scratch.p, urllen) : NULL;
+	struct address *a = d->addressed || d->topical ? address_find(d, d->scratch.p, keylen) : NULL;
 	bool probe = a && a->due && !a->left; /* it was waiting for this pass: its oldest messages find out */
 	if (probe && w->n && w->address != a)
 		return FATE_STOP;
@@ -165,10 +168,15 @@ static enum fate sort(struct delivery *d, struct work *w, struct queue *q, const
 	}
 	if (probe)
 		w->address = a;
-	if (w->n && (w->head.len != d->scratch.len || memcmp(w->head.p, d->scratch.p, w->head.len) != 0))
+	bool one = !d->topical || w->address;
+	if (w->n && one && (w->head.len != d->scratch.len || memcmp(w->head.p, d->scratch.p, w->head.len) != 0))
 		return FATE_STOP;
 	if (!w->n)
 		buf_add(&w->head, d->scratch.p, d->scratch.len);
+	if (d->topical) {
+		*topic = (uint32_t)w->topics.len;
+		buf_add(&w->topics, d->scratch.p, d->scratch.len);
+	}
 	return FATE_TAKE;
 }
 
@@ -187,14 +195,16 @@ static void cut(struct delivery *d, struct work *w, struct queue *q)
 			break;
 		struct entry e;
 		chunk_entry(it.slot->span.chunk, it.i, &e);
-		if (d->templated) {
-			enum fate fate = sort(d, w, q, &it, &e);
+		uint32_t topic = 0;
+		if (d->templated || d->topical) {
+			enum fate fate = sort(d, w, q, &it, &e, &topic);
 			if (fate == FATE_STOP)
 				break;
 			if (fate == FATE_NEXT)
 				continue;
 		}
 		queue_pop(q, &it);
+		it.topic = topic;
 		work_add(w, &it, &e);
 	}
 }

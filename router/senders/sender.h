@@ -38,8 +38,7 @@ struct batch {
 	const char *const *header_names; /* configured and expanded, with the id header first where `id:` is set; values are free of CR, LF, NUL */
 	const char *const *header_values;
 	unsigned ncredentials;           /* the last so many headers are credentials: for the far end, and for nobody else to see */
-	const char *const *topics;       /* mqtt: one per entry, or NULL */
-	const char *connection;          /* connection key: "" for one per stream, or the ident where the adapter wants one per device */
+	const char *const *topics;       /* mqtt: one per entry, where they may differ; NULL: the destination's for all */
 	unsigned attempt;                /* 1 on the first */
 	int64_t timeout_us;              /* retry.timeout: an answer later than that is RETRY; the driver keeps the time */
 	void *driver;                    /* the driver's own, NULL at send() */
@@ -56,7 +55,8 @@ enum verdict {
 	VERDICT_BLOCKED,  /* nothing will be accepted until somebody mends the configuration or the far end (401, 403, 404, bad certificate) */
 };
 
-struct entry_verdict { enum verdict verdict; const char *reason; };  /* DONE, RETRY or REFUSED only */
+/* DONE, RETRY, REFUSED, or BLOCKED for what stands to be sent to this entry's own topic. */
+struct entry_verdict { enum verdict verdict; const char *reason; };
 
 /* Strings are borrowed until the verdict callback returns. */
 struct judgement {
@@ -65,7 +65,7 @@ struct judgement {
 	const char *reason;                   /* for people, one line: what happened and, for BLOCKED, what to do */
 	const char *answer; size_t answer_len;/* the far end's words, at most 4 KiB of them */
 	int64_t retry_after_us;               /* asked for by the far end; 0: not */
-	const struct entry_verdict *each;     /* per-message verdicts, n of them, overriding verdict; or NULL */
+	const struct entry_verdict *each;     /* per-message verdicts, n of them, or NULL; those that are RETRY are held as `verdict` says, if that is BLOCKED */
 	bool absent;                          /* nobody took the connection (refused, no route, no name): asking again costs the far end nothing */
 	bool reached;                         /* the far end was reached and spoke (false: DNS, connect, TLS, reset, timeout) */
 };
@@ -86,6 +86,7 @@ struct sender_host {
 	struct event_base *base;
 	struct net *net;
 	const char *stream;      /* name, for logs */
+	const char *instance;    /* who we are: the same for as long as the store lives */
 	void *arg;
 	/* Exactly once per batch sent and not cancelled; later than send() returning (never from inside it). The batch is not the
 	 * driver's any more when it returns. */
@@ -122,7 +123,7 @@ struct sender_ops {
 	void (*free)(struct sender *s);
 };
 
-extern const struct sender_ops sender_file, sender_http, sender_null, sender_tcp;
+extern const struct sender_ops sender_file, sender_http, sender_mqtt, sender_null, sender_tcp;
 
 /* http.c: how the far end of a destination is talked to over HTTP: its TLS, proxy, bind. As http_peer_new. */
 struct http_peer;

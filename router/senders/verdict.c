@@ -211,6 +211,24 @@ static void again(struct delivery *d, struct work *w, const struct judgement *j)
 	}
 }
 
+/* One message waits for its topic alone; those of other topics go on. */
+static bool hold_topic(struct delivery *d, struct work *w, unsigned i, const struct judgement *j, const char *reason)
+{
+	if (!d->topical || w->side || d->nheld >= ADDRESSES_MAX)
+		return false;
+	struct work *own = work_new(d, w->lane);
+	struct item it = w->items[i];
+	const char *topic = w->topics.p + it.topic;
+	buf_add(&own->head, topic, strlen(topic) + 1);
+	buf_add(&own->topics, topic, strlen(topic) + 1);
+	it.topic = 0;
+	it.slot->refs++;
+	work_add(own, &it, &w->entries[i]);
+	own->attempts = w->attempts + 1;
+	address_fail(d, own, &(struct judgement){ .verdict = VERDICT_BLOCKED, .reason = reason ? reason : j->reason, .status = j->status });
+	return true;
+}
+
 /* Per-message verdicts: settle what can be, bring the rest together at the end of its range, in order. */
 static void judge_each(struct delivery *d, struct work *w, const struct judgement *j)
 {
@@ -218,7 +236,7 @@ static void judge_each(struct delivery *d, struct work *w, const struct judgemen
 	unsigned n = r->to - r->from, left = 0;
 	struct item *items = xmalloc(n * sizeof *items);
 	struct entry *entries = xmalloc(n * sizeof *entries);
-	bool keep_refused = d->s->refused == REFUSED_RETRY;
+	bool keep_refused = d->s->refused == REFUSED_RETRY, blocked = j->verdict == VERDICT_BLOCKED;
 	for (unsigned k = 0; k < n;) {
 		unsigned i = r->from + k, run = k;
 		enum verdict v = j->each[k].verdict;
@@ -231,7 +249,8 @@ static void judge_each(struct delivery *d, struct work *w, const struct judgemen
 		}
 		if (v == VERDICT_REFUSED && !keep_refused) {
 			refuse(d, w, i, j, j->each[k].reason ? j->each[k].reason : j->reason);
-		} else {
+		} else if (v != VERDICT_BLOCKED || !hold_topic(d, w, i, j, j->each[k].reason)) {
+			blocked |= v == VERDICT_BLOCKED;
 			items[left] = w->items[i];
 			entries[left++] = w->entries[i];
 		}
@@ -257,7 +276,8 @@ static void judge_each(struct delivery *d, struct work *w, const struct judgemen
 	if (!left)
 		range_done(d, w);
 	else
-		again(d, w, &(struct judgement){ .verdict = VERDICT_RETRY, .reason = j->reason, .status = j->status, .retry_after_us = j->retry_after_us });
+		again(d, w, &(struct judgement){ .verdict = blocked ? VERDICT_BLOCKED : VERDICT_RETRY, .reason = j->reason, .status = j->status,
+		                                 .retry_after_us = j->retry_after_us, .absent = j->absent });
 }
 
 static void judge_range(struct delivery *d, struct work *w, const struct judgement *j)

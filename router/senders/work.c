@@ -11,6 +11,8 @@
 
 #include "base/arena.h"
 
+#define TOPIC_MAX 65535u
+
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
 
 struct work *work_new(struct delivery *d, struct lane *l)
@@ -31,6 +33,7 @@ struct work *work_new(struct delivery *d, struct lane *l)
 	w->epoch = d->epoch;
 	w->not_before = w->sent = 0;
 	buf_clear(&w->head);
+	buf_clear(&w->topics);
 	return w;
 }
 
@@ -102,10 +105,9 @@ bool work_is_personal(const struct destination *d)
 	return d->per_device && d->transport == TRANSPORT_TCP;
 }
 
-int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing)
+/* What an address is made of. What was rendered need not be the message any more: the values were put beside it, by name. */
+static struct message address_values(struct delivery *d, const struct slot *sl, const struct entry *e)
 {
-	const struct destination *to = d->s->destination;
-	/* What was rendered need not be the message any more: the values were put beside it, by name. */
 	bool rendered = chunk_rendering(sl->span.chunk) != 0;
 	const char *p = rendered ? e->address : e->bytes, *stop;
 	size_t len = rendered ? e->address_len : e->len;
@@ -117,6 +119,33 @@ int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e
 	if (message_index(&d->index, d->padded.p, d->padded.p + d->padded.len, &m, &stop) != JSON_OK)
 		m = (struct message){ 0 };
 	buf_clear(&d->scratch);
+	return m;
+}
+
+int work_topic(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *len, const char **missing, const char **why)
+{
+	const struct destination *to = d->s->destination;
+	struct message m = address_values(d, sl, e);
+	const struct slice *own = to->own_topics ? message_find(&m, ADDRESS_TOPIC, strlen(ADDRESS_TOPIC)) : NULL;
+	*missing = NULL;
+	*why = NULL;
+	if (own && own->kind == SLICE_STRING)
+		slice_text(&m, own, &d->scratch);
+	else if (!to->topic.source)
+		*why = "neither its adapter nor its settings have a topic for the message";
+	else if (template_write(&to->topic, &m, true, &d->scratch, missing))
+		return -1;
+	if (!*why && (d->scratch.len == 0 || d->scratch.len > TOPIC_MAX))
+		*why = d->scratch.len ? "the topic would be longer than MQTT allows" : "the topic would be empty";
+	*len = d->scratch.len;
+	buf_addc(&d->scratch, '\0');
+	return *why ? -1 : 0;
+}
+
+int work_expand(struct delivery *d, const struct slot *sl, const struct entry *e, size_t *urllen, const char **missing)
+{
+	const struct destination *to = d->s->destination;
+	struct message m = address_values(d, sl, e);
 	for (unsigned i = 0; i <= to->nheaders; i++) {
 		const struct template *t = i ? &to->header_values[i - 1] : &to->url;
 		if (i && !t->nparams)
@@ -236,6 +265,17 @@ static bool word(struct work *w)
 	return true;
 }
 
+static void list_topics(struct work *w, struct range r)
+{
+	if (w->topic_cap < r.to - r.from) {
+		w->topic_cap = r.to - r.from;
+		w->topic_list = xrealloc(w->topic_list, w->topic_cap * sizeof *w->topic_list);
+	}
+	for (unsigned i = r.from; i < r.to; i++)
+		w->topic_list[i - r.from] = w->topics.p + w->items[i].topic;
+	w->b.topics = w->topic_list;
+}
+
 bool work_prepare(struct work *w)
 {
 	struct delivery *d = w->d;
@@ -244,7 +284,6 @@ bool work_prepare(struct work *w)
 	w->b = (struct batch){
 		.n = r.to - r.from, .entries = w->entries + r.from,
 		.url = d->templated ? w->head.p : to->url.literals ? to->url.literals[0] : "",
-		.connection = "",
 		.attempt = w->attempts + 1,
 		.timeout_us = d->s->retry_timeout_us,
 		.delivery = w,
@@ -262,6 +301,8 @@ bool work_prepare(struct work *w)
 		if (t->nparams)
 			expanded += strlen(expanded) + 1;
 	}
+	if (d->topical)
+		list_topics(w, r);
 	if (d->ops->joins) {
 		join(w, r);
 		w->b.body = w->body.p;

@@ -276,8 +276,11 @@ struct name_changes {
 
 /* ---- the store */
 
+#define IDENTITY_LEN 16
+
 struct store {
 	char *path, *folder;        /* the store's, and the database's inside it */
+	char identity[IDENTITY_LEN + 1];
 	enum durability durability;
 	uint8_t node;
 	bool as_it_lies;
@@ -356,6 +359,7 @@ void store_clock_from(struct store *s, const struct last_row *last);
 struct last_row store_clock_row(struct store *s, uint64_t position);
 
 /* recover.c */
+void identity_open(struct store *s);
 int recover_open(struct store *s, char *why, size_t whylen);    /* opens or repairs or sets aside, then reads */
 enum db_result recover_reopen(struct store *s, uint64_t *last_position, char *why, size_t whylen);
 

@@ -231,6 +231,7 @@ struct store *store_open_with(const struct store_options *o, struct store_env *e
 		free_all(s);
 		return NULL;
 	}
+	identity_open(s);
 	if (pthread_create(&s->committer, NULL, commit_main, s) != 0) {
 		snprintf(why, whylen, "cannot start a thread: %s", strerror(errno));
 		free_all(s);

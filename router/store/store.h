@@ -62,6 +62,8 @@ struct store *store_open(const struct store_options *o, char *why, size_t whylen
 void store_close(struct store *s);
 /* The same without the last commit: what a test uses in place of kill -9. */
 void store_abandon(struct store *s);
+/* Sixteen hexadecimal digits, drawn when the store was made, the same for as long as it lives. */
+const char *store_identity(const struct store *s);
 /* New limits, from a reload; takes effect with the next commit. */
 void store_set_limits(struct store *s, uint64_t disk_limit, uint64_t memory_limit);
 
