@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "commands.h"
+#include "dedupe.h"
 #include "desk.h"
 #include "net/mailbox.h"
 #include "notify.h"
@@ -325,6 +326,7 @@ static void engine_free(struct engine *e)
 	for (unsigned i = 0; i < e->nworkers; i++)
 		worker_fini(&e->workers[i]);
 	free(e->workers);
+	dedupe_fini();
 	if (e->store)
 		store_close(e->store);
 	plan_unref(e->plan);

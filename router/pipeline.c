@@ -24,6 +24,8 @@
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------------- */
 
+static void first_settled(struct dedupe_request *waiter, bool durable);
+
 static struct job *job_new(struct worker *w, const struct intake *in)
 {
 	struct job *j = w->jobs;
@@ -42,6 +44,10 @@ static struct job *job_new(struct worker *w, const struct intake *in)
 	j->mute = in->mute;
 	j->claim = NULL;
 	j->letter = 0;
+	j->table = in->channel->dedupe_us ? dedupe_of(in->channel->name) : NULL;
+	j->duplicates = j->awaited = 0;
+	j->lost = j->end.due = false;
+	j->dedupe.first = first_settled;
 	return j;
 }
 
@@ -55,6 +61,7 @@ static void job_end(struct job *j, enum intake_outcome outcome, const char *why,
 		r.ntold = j->ntold;
 		r.refused = j->told;
 		stats_add(&j->stats->taken, j->taken);
+		stats_add(&j->stats->duplicates, j->duplicates);
 		stats_add(&j->stats->refused, j->nrefused);
 	}
 	/* Where no is no answer, what was set aside is answered as what was taken. */
@@ -67,6 +74,47 @@ static void job_end(struct job *j, enum intake_outcome outcome, const char *why,
 	j->done(j->arg, &r);
 	j->next = j->worker->jobs;
 	j->worker->jobs = j;
+}
+
+/* What the source will be told, now or when all is known of the messages that others brought before. */
+static void job_conclude(struct job *j, enum intake_outcome outcome, const char *why, bool malformed)
+{
+	dedupe_settle(&j->dedupe, outcome == INTAKE_TAKEN);
+	if (j->awaited == 0) {
+		job_end(j, outcome, why, malformed);
+		return;
+	}
+	j->end.outcome = outcome;
+	j->end.malformed = malformed;
+	j->end.due = true;
+	snprintf(j->end.why, sizeof j->end.why, "%s", why ? why : "");
+}
+
+struct news { struct job *job; bool durable; };
+
+static void news_arrived(void *arg)
+{
+	struct news *n = arg;
+	struct job *j = n->job;
+
+	j->lost |= !n->durable;
+	free(n);
+	if (--j->awaited > 0 || !j->end.due)
+		return;
+	if (j->lost && j->end.outcome == INTAKE_TAKEN)
+		job_end(j, INTAKE_FAILED, "what a message here repeats could not be kept", false);
+	else
+		job_end(j, j->end.outcome, j->end.why, j->end.malformed);
+}
+
+/* On the loop of the worker that had the first one. */
+static void first_settled(struct dedupe_request *waiter, bool durable)
+{
+	struct job *j = (struct job *)(void *)((char *)waiter - offsetof(struct job, dedupe));
+	struct news *n = xmalloc(sizeof *n);
+
+	*n = (struct news){ j, durable };
+	worker_post(j->worker, news_arrived, n);
 }
 
 static void job_committed(void *arg, enum ticket_result result, const char *why)
@@ -87,15 +135,15 @@ static void job_committed(void *arg, enum ticket_result result, const char *why)
 	switch (result) {
 	case TICKET_TAKEN:
 		if (j->taken == 0 && j->nrefused > 0)
-			job_end(j, INTAKE_REFUSED, "no message in it can be taken", false);
+			job_conclude(j, INTAKE_REFUSED, "no message in it can be taken", false);
 		else
-			job_end(j, INTAKE_TAKEN, NULL, false);
+			job_conclude(j, INTAKE_TAKEN, NULL, false);
 		return;
 	case TICKET_FULL:
-		job_end(j, INTAKE_FULL, why, false);
+		job_conclude(j, INTAKE_FULL, why, false);
 		return;
 	case TICKET_FAILED:
-		job_end(j, INTAKE_FAILED, why, false);
+		job_conclude(j, INTAKE_FAILED, why, false);
 		return;
 	}
 }
@@ -111,6 +159,7 @@ void pipeline_fini(struct worker *w)
 		buf_fini(&j->refuse);
 		buf_fini(&j->words);
 		await_free(j);
+		dedupe_request_fini(&j->dedupe);
 		free(j);
 	}
 }
@@ -125,6 +174,26 @@ void pipeline_refuse(struct request *q, unsigned index, const char *reason, cons
 	if (j->ntold < INTAKE_REFUSALS_MAX && !(q->lines && j->ntold && j->told[j->ntold - 1].index == index))
 		j->told[j->ntold++] = (struct refusal){ index, reason };
 	ticket_refuse(q->ticket, q->channel->number, reason, bytes, len, q->peer);
+}
+
+/* Was it taken before? A message that has no time of its own is of now, and so never the same as another. */
+static bool is_known(struct request *q, const struct message *m)
+{
+	struct job *j = q->job;
+
+	if (!j->table || !q->stamping.dated)
+		return false;
+	switch (dedupe_look(&j->dedupe, j->table, q->channel->dedupe_us, m->bytes, m->len)) {
+	case DEDUPE_NEW:
+		return false;
+	case DEDUPE_AWAITS:
+		j->awaited++;
+		break;
+	case DEDUPE_KNOWN:
+		break;
+	}
+	j->duplicates++;
+	return true;
 }
 
 /* The message through a rendering, once for all streams that share it. */
@@ -235,6 +304,8 @@ void pipeline_take_now(struct request *q, const struct message *received, unsign
 		unrouted(q, &head);
 		return;
 	}
+	if (is_known(q, received))
+		return;
 	head.id = store_ids(w->engine->store, 1);
 	b = ticket_message(q->ticket, &start);
 	stamping_write(&q->stamping, route.device, received, b);
@@ -252,6 +323,8 @@ void pipeline_take_now(struct request *q, const struct message *received, unsign
 		/* Only more fields than a message may have: the router's own came on top of the message's. */
 		ticket_message_undo(q->ticket);
 		q->job->taken--;
+		if (q->job->table && q->stamping.dated)
+			dedupe_forget_last(&q->job->dedupe);
 		pipeline_refuse(q, index, "too many fields", received->bytes, received->len);
 		return;
 	}
@@ -307,7 +380,7 @@ void pipeline_end(struct request *q)
 		ticket_drop(q->ticket);
 		j->taken = 0;
 		troubles_malformed(q->channel->name, q->peer, j->told[0].reason);
-		job_end(j, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
+		job_conclude(j, INTAKE_REFUSED, "refused whole: not every message in it can be taken", false);
 		return;
 	}
 	to_store(q);
@@ -344,7 +417,7 @@ void pipeline_submit(struct worker *w, const struct intake *in)
 		stats_add(&q.job->stats->received, q.job->taken + q.job->nrefused);
 		ticket_drop(q.ticket);
 		troubles_malformed(in->channel->name, in->peer, why);
-		job_end(q.job, INTAKE_REFUSED, why, true);
+		job_conclude(q.job, INTAKE_REFUSED, why, true);
 		return;
 	}
 	if (!await_end(&q))
@@ -358,6 +431,7 @@ void pipeline_again(struct worker *w, const struct intake *in, bool raw, uint64_
 
 	request_open(&q, w, in);
 	q.job->letter = letter;
+	q.job->table = NULL; /* the letter goes with this commit: it must not be taken for one that another commit may lose */
 	if (!pipeline_read_again(&q, in, raw, why, sizeof why)) {
 		await_drop(q.job);
 		letter_stays(&q, why, true);

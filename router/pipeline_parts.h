@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/stats.h"
 #include "channels/channel.h"
+#include "dedupe.h"
 #include "pipeline.h"
 #include "stamping.h"
 #include "store/store.h"
@@ -43,6 +44,13 @@ struct job {
 	int64_t now_us;
 	bool lines;
 	struct job *before, *behind;   /* in the worker's list of those that wait */
+
+	/* Of `dedupe:`. What the source will be told waits until nothing is awaited. */
+	struct dedupe *table;          /* the channel's memory, NULL: it has none */
+	struct dedupe_request dedupe;
+	unsigned duplicates, awaited;
+	bool lost;                     /* a first one was not kept: its duplicate here must not be answered as taken */
+	struct { enum intake_outcome outcome; char why[256]; bool malformed, due; } end;
 };
 
 /* What is the same for all messages of a request. */

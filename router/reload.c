@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "dedupe.h"
 #include "engine.h"
 #include "net/mailbox.h"
 #include "notify.h"
@@ -216,6 +217,7 @@ static void adopt(struct engine *e, struct plan *p)
 	log_setup((enum log_level)p->settings.log_level, (enum log_format)p->settings.log_format);
 	e->host.connections_max = p->settings.limit_connections;
 	configure_buffers(e, p);
+	dedupe_configure(p);
 }
 
 struct handover { struct reload *reload; struct worker *worker; };

@@ -71,10 +71,21 @@ static void device_stamps_undo(struct stamping *s, const struct device *d)
 
 /* ---- what a message says of itself ------------------------------------------------------------------------------------------ */
 
+static const char *time_refused(const struct stamping *s, int64_t time_us)
+{
+	const struct channel *c = s->channel;
+
+	if (c->time_past_us && time_us < s->now_us - c->time_past_us)
+		return "timestamp further back than time.past";
+	if (c->time_future_us && time_us > s->now_us + c->time_future_us)
+		return "timestamp further ahead than time.future";
+	return NULL;
+}
+
 const char *stamping_head(struct stamping *s, const struct message *m, struct message_head *head)
 {
 	const struct slice *found = message_find(m, s->channel->ident_field, strlen(s->channel->ident_field));
-	const char *ident;
+	const char *ident, *why;
 	size_t n;
 
 	if (m->len > s->plan->settings.limit_message)
@@ -97,6 +108,13 @@ const char *stamping_head(struct stamping *s, const struct message *m, struct me
 		head->time_us = s->now_us;
 	else if (slice_time_us(m, found, &head->time_us) < 0)
 		return "bad timestamp";
+	s->dated = found != NULL;
+	if (found && (why = time_refused(s, head->time_us))) {
+		if (!s->channel->time_now)
+			return why;
+		head->time_us = s->now_us;
+		found = NULL;
+	}
 	if (!found || found->kind != SLICE_NUMBER) {
 		s->text->len = s->time_at;
 		time_us_write(s->text, head->time_us);

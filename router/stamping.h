@@ -4,6 +4,7 @@
 #ifndef SLUICE_STAMPING_H
 #define SLUICE_STAMPING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct stamping {
 	struct stamp stamps[STAMPS_MAX];
 	struct buf *text;              /* of the stamps: peer, channel.name, server.timestamp, timestamp */
 	size_t time_at;                /* where the message's own timestamp is written */
+	bool dated;                    /* the message that stamping_head looked at last has a timestamp of its own */
 	struct buf *ident;             /* of an ident that is written with escapes */
 };
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "commands.h"
+#include "dedupe.h"
 #include "engine.h"
 #include "net/mailbox.h"
 #include "plan/plan.h"
@@ -136,6 +137,11 @@ static void channels(struct buf *b, const struct plan *p)
 		number(b, "requests", stats_get(&c->requests));
 		number(b, "received", stats_get(&c->received));
 		number(b, "taken", stats_get(&c->taken));
+		if (p->channels[i].dedupe_us > 0) {
+			number(b, "duplicates", stats_get(&c->duplicates));
+			number(b, "remembered", dedupe_remembered(dedupe_of(p->channels[i].name)));
+			number(b, "forgotten", stats_get(&c->forgotten));
+		}
 		number(b, "refused", stats_get(&c->refused));
 		number(b, "unrouted", stats_get(&c->unrouted));
 		number(b, "unavailable", stats_get(&c->unavailable));

@@ -76,6 +76,17 @@ void troubles_malformed(const char *channel, const char *peer, const char *why)
 	pthread_mutex_unlock(&lock);
 }
 
+void troubles_forgotten(const char *channel, uint64_t messages, uint64_t max)
+{
+	struct troubles *c;
+
+	pthread_mutex_lock(&lock);
+	c = of("channel", channel);
+	log_warn(c->object, "dedupe-full", "forgotten=%llu remembered=%llu hint=%s", (unsigned long long)messages, (unsigned long long)max,
+		log_quote("nothing is lost, but what these messages repeat is taken again; raise limits.memory, of which an eighth is for this, or shorten dedupe"));
+	pthread_mutex_unlock(&lock);
+}
+
 void troubles_script(const char *stream, const char *why)
 {
 	uint64_t n = 1;

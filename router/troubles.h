@@ -10,6 +10,8 @@ void troubles_unavailable(const char *channel, const char *why);
 void troubles_refused(const char *channel, uint64_t messages, const char *why);
 /* A body of which nothing was taken and nothing kept. */
 void troubles_malformed(const char *channel, const char *peer, const char *why);
+/* Messages that the channel's dedupe forgot before their time, of `max` that it may remember. */
+void troubles_forgotten(const char *channel, uint64_t messages, uint64_t max);
 /* A message that became a dead letter of the stream because its transforms failed, and where. */
 void troubles_script(const char *stream, const char *why);
 

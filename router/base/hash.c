@@ -64,18 +64,26 @@ static inline uint64_t hash64(const void *data, size_t n, uint64_t seed)
 	return mix(K3 ^ h, mix(a ^ K2, b ^ h));
 }
 
-static uint64_t process_seed;
+static uint64_t process_seed, second_seed;
 
 __attribute__((constructor)) static void seed_init(void)
 {
 	/* Early in boot there may be no entropy yet; starting late is worse than a weaker seed. */
 	if (getrandom(&process_seed, sizeof(process_seed), GRND_NONBLOCK) != sizeof(process_seed))
 		process_seed = mix((uint64_t)clock_real_us() ^ K2, (uint64_t)getpid() ^ (uint64_t)(uintptr_t)&process_seed);
+	if (getrandom(&second_seed, sizeof(second_seed), GRND_NONBLOCK) != sizeof(second_seed))
+		second_seed = mix(process_seed ^ K3, K0);
 }
 
 uint64_t hash_bytes(const void *p, size_t n)
 {
 	return hash64(p, n, process_seed);
+}
+
+void hash_twice(const void *p, size_t n, uint64_t out[2])
+{
+	out[0] = hash64(p, n, process_seed);
+	out[1] = hash64(p, n, second_seed);
 }
 
 uint64_t hash_stable(const void *p, size_t n)

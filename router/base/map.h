@@ -34,6 +34,8 @@ struct umap_slot *umap_next(const struct umap *m, size_t *i);
 
 /* Seeded per process (differs from run to run): for tables in memory only. */
 uint64_t hash_bytes(const void *p, size_t n);
+/* 128 bits, likewise, for taking two texts for the same because their hashes are. */
+void hash_twice(const void *p, size_t n, uint64_t out[2]);
 /* The same on every machine and in every run: for what is written to disk or chooses a lane. */
 uint64_t hash_stable(const void *p, size_t n);
 

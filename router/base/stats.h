@@ -27,6 +27,8 @@
 	X(requests, "requests, packets or lines received")                    \
 	X(received, "messages received")                                      \
 	X(taken, "messages committed and answered as taken")                  \
+	X(duplicates, "of these, messages that dedupe knew")                  \
+	X(forgotten, "messages that dedupe forgot for want of room")          \
 	X(refused, "messages refused")                                        \
 	X(unrouted, "messages taken that matched no stream")                  \
 	X(unavailable, "requests turned away for want of room")               \

@@ -72,7 +72,8 @@ struct intake {
 	/* The source cannot be told no: what is none of the format becomes a dead letter too, and so nothing is refused whole. */
 	bool mute;
 	const char *refuse;              /* not NULL: this is no body but what is left of one; it becomes a dead letter with this reason */
-	/* Called exactly once, on this loop, after submit() has returned or from inside it (malformed bodies); the result is borrowed. It is
+	/* Called exactly once, on this loop, after submit() has returned or from inside it (malformed bodies); the result is borrowed. Of two requests
+	 * under way the second may be done first. It is
 	 * called even if the connection has gone: arg must know. With `mute` never from inside submit(). */
 	void (*done)(void *arg, const struct intake_result *r);
 	void *arg;

@@ -162,6 +162,12 @@ static void build_channel(struct compiler *c, struct channel *to, const struct e
 		to->ident_field = "ident";
 	to->stamp = conf_bool(conf_get(all, "stamp"));
 	build_keep(to, conf_get(all, "keep"));
+	to->dedupe_us = conf_int(optional(all, "dedupe"));
+	if (has_key(r, "time")) {
+		to->time_past_us = conf_int(conf_get(all, "time.past"));
+		to->time_future_us = conf_int(conf_get(all, "time.future"));
+		to->time_now = strcmp(conf_text(conf_get(all, "time.else")), "now") == 0;
+	}
 	to->refuse_whole = has_key(r, "refuse") && strcmp(conf_text(conf_get(all, "refuse")), "whole") == 0;
 	t = has_key(r, "format") && strcmp(to->format, "flespi") != 0 && c->catalogue != NULL ? c->catalogue->find(c->catalogue->arg, to->format) : NULL;
 	if (t != NULL)

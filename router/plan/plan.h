@@ -86,6 +86,9 @@ struct channel {
 	bool keep[STAMP_OWN];       /* by enum stamp_number: `keep:` lists it, a message's own value stays */
 	bool keep_fields;           /* … and the same for the devices' fields (`keep: ["*"]` keeps all) */
 	bool refuse_whole;          /* refuse: whole */
+	int64_t dedupe_us;          /* 0: none */
+	int64_t time_past_us, time_future_us;     /* 0: no bound */
+	bool time_now;              /* what is out of bounds gets the current time, and is no dead letter */
 	const struct options *decoder_options;    /* for an adapter format */
 	uint64_t fingerprint;       /* of everything that decides whether its live object may stay (secret and certificate contents included) */
 };
