@@ -17,6 +17,7 @@ static const struct command {
 	{ "adapters", "[NAME]", "what a specification may name, and what each takes", cli_adapters },
 	{ "new", "adapter NAME", "write an adapter to begin with", cli_new },
 	{ "explain", "FILE", "messages on stdin: where each goes, by which line, as what; and why not", cli_explain },
+	{ "test", "[FILE | DIR]", "adapters' vectors, and your own cases in tests/*.yaml", cli_test },
 	{ "help", "CODE", "what a problem that check tells means", cli_help },
 	{ "schema", "", "the JSON Schema of the language, for editors", cli_schema },
 	{ "send", "FILE --to URL", "NDJSON into a channel", cli_send },

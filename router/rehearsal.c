@@ -46,9 +46,10 @@ struct rehearsal *rehearsal_new(struct plan *p, char *why, size_t whylen)
 	struct rehearsal *r = xcalloc(1, sizeof *r);
 
 	r->plan = p;
-	for (unsigned i = 0; i < p->nchannels; i++)
+	for (unsigned i = 0; !p->sealed && i < p->nchannels; i++)
 		p->channels[i].number = i + 1;
-	plan_seal(p);
+	if (!p->sealed)
+		plan_seal(p);
 	map_init(&r->states);
 	r->kept = arena_new();
 	index_init(&r->received);

@@ -54,7 +54,8 @@ struct rehearsed {
 /* Everything the visitor is given lives until it returns. */
 typedef void rehearsed_fn(void *arg, const struct rehearsed *m);
 
-/* The plan must not be sealed yet (its channels are numbered in order, as a new store would) and stays the caller's, sealed. NULL and why. */
+/* The plan stays the caller's; its channels are numbered in order, as a new store would, and it is sealed, unless it was already. NULL and
+ * why. */
 struct rehearsal *rehearsal_new(struct plan *p, char *why, size_t whylen);
 void rehearsal_free(struct rehearsal *r);
 

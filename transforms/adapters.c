@@ -84,9 +84,15 @@ static void read_file(struct adapters *a, const char *dir, const char *file, str
 	fclose(f);
 }
 
+/* prelude.lua is what all adapters are given, and none itself. */
+static bool is_adapter_name(const char *file)
+{
+	return name_length(file) > 0 && strcmp(file, "prelude.lua") != 0;
+}
+
 static int is_adapter_file(const struct dirent *e)
 {
-	return name_length(e->d_name) > 0;
+	return is_adapter_name(e->d_name);
 }
 
 static void read_dir(struct adapters *a, const char *dir, struct diag *d)
@@ -112,7 +118,7 @@ static void read_built_in(struct adapters *a)
 
 	for (size_t i = 0; (e = embedded_at(i)); i++) {
 		const char *file = e->path + 4;
-		if (strncmp(e->path, "lua/", 4) != 0 || strcmp(file, "prelude.lua") == 0 || strchr(file, '/') || !name_length(file))
+		if (strncmp(e->path, "lua/", 4) != 0 || strchr(file, '/') || !is_adapter_name(file))
 			continue;
 		char *name = arena_strndup(a->arena, file, name_length(file));
 		if (!adapter_find(a, name))

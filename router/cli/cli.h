@@ -15,6 +15,7 @@ int cli_plan(int argc, char **argv);
 int cli_adapters(int argc, char **argv);
 int cli_new(int argc, char **argv);
 int cli_explain(int argc, char **argv);
+int cli_test(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_schema(int argc, char **argv);
 int cli_status(int argc, char **argv);

@@ -94,7 +94,7 @@ static void next_step(const char *path, const char *dir, const char *file, const
 		printf("  channels: {…: {type: http, listen: …, format: %s}}\n", name);
 	else
 		printf("  destinations: {…: {type: %s, url: …}}\n", name);
-	printf("then `sluice check %s` runs the examples at its end, and says which fail.\n", file ? file : "FILE");
+	printf("then `sluice test --watch %s` runs the examples at its end each time it is saved, and says which fail.\n", dir);
 }
 
 int cli_new(int argc, char **argv)

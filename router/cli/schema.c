@@ -13,7 +13,7 @@ int cli_schema(int argc, char **argv)
 	snprintf(path, sizeof(path), "schemas/%s.json", argc == 2 ? argv[1] : "sluice");
 	file = argc <= 2 ? embedded_find(path) : NULL;
 	if (file == NULL) {
-		fputs("usage: sluice schema [sluice | message]\n", stderr);
+		fputs("usage: sluice schema [sluice | message | tests]\n", stderr);
 		return EX_USAGE;
 	}
 	fwrite(file->bytes, 1, file->size, stdout);

@@ -94,6 +94,9 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_VECTOR] = { "E041", EX_DATAERR, "adapter's vector fails",
 		"An adapter carries examples of what it makes of a message. Here what it makes is not what it says, so it is not trusted with real ones: put "
 		"the function or the example right." },
+	[DIAG_CASE] = { "E042", EX_DATAERR, "case fails",
+		"A case of `sluice test` says what a specification must make of a message; it makes something else. What was expected and what would be sent stand "
+		"below. `sluice explain` shows the way there step by step." },
 	[DIAG_UNDECLARED] = { "E050", EX_CONFIG, "name that is not defined",
 		"A channel, group, destination or stream is named that no file defines." },
 	[DIAG_UNDECLARED_IDENT] = { "E051", EX_CONFIG, "device that is not declared",

@@ -46,6 +46,7 @@ enum diag_code {
 	/* adapters */
 	DIAG_ADAPTER,
 	DIAG_VECTOR,
+	DIAG_CASE,
 	/* names, and what does not go together */
 	DIAG_UNDECLARED,
 	DIAG_UNDECLARED_IDENT,

@@ -28,7 +28,7 @@ def specification(kind):
 def test_a_new_adapter_passes_check_at_once_and_fails_when_its_example_is_changed(tmp_path, kind):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(specification(kind)))
     made = sluice("new", "adapter", "acme", *WAYS[kind], "--file", tmp_path / "s.yaml")
-    assert made.returncode == 0 and "lua/acme.lua: written" in made.stdout and "sluice check" in made.stdout, made.stderr
+    assert made.returncode == 0 and "lua/acme.lua: written" in made.stdout and "sluice test --watch" in made.stdout, made.stderr
     file = tmp_path / "lua/acme.lua"
     assert "NAME" not in file.read_text()
     checked = sluice("check", tmp_path / "s.yaml")

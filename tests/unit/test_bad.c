@@ -57,10 +57,11 @@ static void told(const char *path, struct buf *out)
 	diag_free(diag);
 }
 
-/* Shown by tests of their own: a file of 8 MiB, and what needs an adapter. */
+/* Shown by tests of their own: a file of 8 MiB, and what needs an adapter or a case. */
 static bool elsewhere(enum diag_code code)
 {
-	return code == DIAG_TOO_BIG || code == DIAG_BAD_SCHEMA || code == DIAG_ADAPTER || code == DIAG_VECTOR || code == DIAG_TWO_VALUES;
+	return code == DIAG_TOO_BIG || code == DIAG_BAD_SCHEMA || code == DIAG_ADAPTER || code == DIAG_VECTOR || code == DIAG_CASE ||
+	       code == DIAG_TWO_VALUES;
 }
 
 static void test_each_file_is_told_as_recorded(void **state)
