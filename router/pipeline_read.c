@@ -37,7 +37,7 @@ static bool decode(struct request *q, const struct intake *in, char *why, size_t
 {
 	struct worker *w = q->w;
 	struct decoded *d = &w->decoded;
-	const struct arrival arrival = { .peer = in->peer, .method = in->method, .query = in->query, .nheaders = in->nheaders,
+	const struct arrival arrival = { .peer = in->peer, .method = in->method, .query = in->query, .topic = in->topic, .nheaders = in->nheaders,
 		.header_names = in->header_names, .header_values = in->header_values, .now_us = q->now_us,
 		.conn = in->piece ? &in->piece->conn : NULL };
 
@@ -174,6 +174,23 @@ static void read_lines(struct request *q, const struct intake *in)
 	}
 }
 
+/* A body whose source hears no refusal: whole as it is, if it is none. */
+static void read_mute(struct request *q, const struct intake *in, char *why, size_t whylen)
+{
+	const char *p = in->body ? in->body : "", *stop;
+	struct message m;
+	struct body body;
+
+	if (in->len && *p == '{' && !q->channel->at && message_index(&q->w->received, p, p + in->len, &m, &stop) == JSON_OK && stop == p + in->len) {
+		pipeline_take(q, &m, 0);
+	} else if (well_formed(q, &body, p, in->len)) {
+		read_body(q, in, q->channel->at, why, whylen);
+	} else {
+		snprintf(why, whylen, "%s at byte %zu", body.reason, body.position);
+		set_aside(q, in, why);
+	}
+}
+
 bool pipeline_read(struct request *q, const struct intake *in, char *why, size_t whylen)
 {
 	if (in->refuse)
@@ -182,6 +199,8 @@ bool pipeline_read(struct request *q, const struct intake *in, char *why, size_t
 		return decode(q, in, why, whylen);
 	else if (in->lines)
 		read_lines(q, in);
+	else if (in->mute)
+		read_mute(q, in, why, whylen);
 	else
 		return read_body(q, in, in->channel->at, why, whylen);
 	return true;

@@ -15,6 +15,7 @@
 #include "net/mailbox.h"
 #include "plan/plan.h"
 #include "store/store.h"
+#include "types.h"
 #include "unrouted.h"
 #include "worker.h"
 
@@ -123,8 +124,28 @@ static void streams(struct buf *b, const struct asking *a)
 	buf_adds(b, "]");
 }
 
-static void channels(struct buf *b, const struct plan *p)
+/* How a channel that connects by itself stands. */
+static void connection(struct buf *b, const struct engine *e, const struct channel *c)
 {
+	struct channel_status s;
+
+	for (unsigned i = 0; types_channels[i]; i++) {
+		if (!types_channels[i]->status || strcmp(types_channels[i]->type, c->type) != 0 || !types_channels[i]->status(e->channels[i], c, &s))
+			continue;
+		buf_addf(b, ",\"connected\":%s", s.connected ? "true" : "false");
+		seconds(b, "since", s.since_us);
+		if (*s.reason) {
+			buf_adds(b, ",");
+			text(b, "reason", s.reason);
+		}
+	}
+}
+
+static void channels(struct buf *b, const struct engine *e)
+{
+	const struct plan *p = e->plan;
+
+
 	buf_adds(b, ",\"channels\":[");
 	for (unsigned i = 0; i < p->nchannels; i++) {
 		const struct stats_channel *c = stats_channel(p->channels[i].name);
@@ -146,6 +167,7 @@ static void channels(struct buf *b, const struct plan *p)
 		number(b, "unrouted", stats_get(&c->unrouted));
 		number(b, "unavailable", stats_get(&c->unavailable));
 		number(b, "lost", stats_get(&c->lost));
+		connection(b, e, &p->channels[i]);
 		buf_adds(b, "}");
 	}
 	buf_adds(b, "]");
@@ -214,7 +236,7 @@ static void answer(struct asking *a)
 	buf_adds(&b, "}");
 	number(&b, "pending_bytes", atomic_load(&e->pending));
 	store_part(&b, e->store);
-	channels(&b, e->plan);
+	channels(&b, e);
 	streams(&b, a);
 	buf_adds(&b, ",\"retired\":[");
 	store_each_buffer(e->store, retired_buffer, &r);

@@ -5,6 +5,7 @@
 
 const struct channel_ops *const types_channels[] = {
 	&channel_http,
+	&channel_mqtt,
 	&channel_tcp,
 	&channel_file,
 	NULL,

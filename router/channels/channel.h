@@ -27,6 +27,7 @@ struct intake_loop {
 	void *worker;                    /* the engine's */
 	void *http;                      /* the HTTP channel's own per-loop part (timers, buffers), made at its first connection */
 	void *tcp;                       /* the same of the TCP channel */
+	void *mqtt;                      /* the MQTT channel's sources on this loop */
 	void *file;                      /* … and of the file channel */
 };
 
@@ -66,6 +67,7 @@ struct intake {
 	const char *peer;                /* "192.0.2.7:40122", for the message's `peer` */
 	/* For a format that is an adapter; NULL and 0 where the transport has none, or the format is native. */
 	const char *method, *query;      /* query as it stands behind the `?` */
+	const char *topic;
 	unsigned nheaders; const char *const *header_names, *const *header_values;
 	struct intake_piece *piece;      /* NULL: the body is whole */
 	bool lines;                      /* native: each line that is not empty is a body of its own; indexes of refusals are lines, each told once */
@@ -77,6 +79,13 @@ struct intake {
 	 * called even if the connection has gone: arg must know. With `mute` never from inside submit(). */
 	void (*done)(void *arg, const struct intake_result *r);
 	void *arg;
+};
+
+/* Of a channel that connects by itself. */
+struct channel_status {
+	bool connected;
+	int64_t since_us;                /* real clock */
+	char reason[256];                /* why it is not, or what is amiss though it is; may be empty */
 };
 
 /* What the engine gives all channel types. */
@@ -94,6 +103,7 @@ struct channel_host {
 	bool (*may_read)(void *arg, struct intake_loop *l);
 	/* The connection of an intake_piece has ended. On its loop; may be NULL. */
 	void (*conn_end)(void *arg, struct intake_loop *l, int conn);
+	const char *instance;                          /* who we are: the same for as long as the store lives */
 	unsigned connections_max;                      /* settings.limits.connections; main loop keeps it up to date */
 };
 
@@ -111,12 +121,14 @@ struct channel_ops {
 	void (*commit)(struct channel_type *t, const struct plan *now);
 	/* Reading may go on on this loop (see may_read). On that loop. May be NULL. */
 	void (*resume)(struct channel_type *t, struct intake_loop *l);
+	/* How it stands with this channel; false: nothing to tell. Main loop. May be NULL. */
+	bool (*status)(struct channel_type *t, const struct channel *c, struct channel_status *out);
 	/* Stop intake: close listeners, read no new requests, answer those under way, close connections. `done` on the main loop when the last has gone. */
 	void (*stop)(struct channel_type *t, void (*done)(void *arg), void *arg);
 	/* After stop's done, or instead of it: close everything at once. Workers' loops do not run any more. */
 	void (*free)(struct channel_type *t);
 };
 
-extern const struct channel_ops channel_file, channel_http, channel_tcp;
+extern const struct channel_ops channel_file, channel_http, channel_mqtt, channel_tcp;
 
 #endif

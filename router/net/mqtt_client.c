@@ -502,6 +502,8 @@ static void take_all(struct mqtt_client *c)
 	c->alive = outer;
 	if (!c->over && done > 0)
 		wire_consume(c->wire, done);
+	if (!c->over)
+		wire_hold(c->wire, deaf(c)); /* or it would gather what nobody looks at */
 	/* Once for all acknowledgements of a turn, so that what follows them leaves in one write. */
 	if (!c->over && c->freed) {
 		c->freed = false;

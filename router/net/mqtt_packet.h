@@ -5,8 +5,8 @@
  *  2. Reading is strict. What the specifications forbid is a fault with words, never a guess: bits that are reserved, lengths that do not
  *     add up or are written longer than need be, texts that are no UTF-8 or hold a NUL, properties that are doubled or of another packet.
  *  3. Of what a server may send, QoS 2 and AUTH are faults too: a client that never asks for them is never sent them.
- *  4. Writing trusts its caller for lengths (texts at most MQTT_TEXT_MAX, a packet at most MQTT_PACKET_MAX: asserted); mqtt_topic_is_name()
- *     and mqtt_topic_is_filter() say what may stand where.
+ *  4. Writing trusts its caller for lengths (texts at most MQTT_TEXT_MAX, a packet at most MQTT_PACKET_MAX: asserted); base/topic.h
+ *     says what may stand where.
  *
  * Sources: OASIS MQTT 3.1.1 (2014) and MQTT 5.0 (2019); [MQTT-x.y.z-n] are their own marks. */
 #ifndef SLUICE_NET_MQTT_PACKET_H
@@ -87,15 +87,6 @@ int mqtt_read(enum mqtt_version v, const char *p, size_t n, struct mqtt_packet *
 /* As much of a PUBLISH as n bytes show, of one whose whole length is `whole`: everything but its payload, of which there is what there is. 1;
  * 0: topic or properties are not whole yet; -1 and why. For messages that are too large to be kept. */
 int mqtt_read_part(enum mqtt_version v, const char *p, size_t n, size_t whole, struct mqtt_packet *out, const char **why);
-
-/* ---- texts ---------------------------------------------------------------------------------------------------------------- */
-
-/* UTF-8 without NUL, 1 to 65535 bytes; a name has no wildcards; in a filter + and # stand alone in a level, # is the last, and
- * $share/GROUP/FILTER has both parts. */
-bool mqtt_topic_is_name(const char *p, size_t n);
-bool mqtt_topic_is_filter(const char *p, size_t n);
-/* Does a topic match a filter (of a shared one: its last part)? Both valid. */
-bool mqtt_topic_matches(const char *filter, const char *topic, size_t n);
 
 /* ---- writing: appended to out ------------------------------------------------------------------------------------------------ */
 

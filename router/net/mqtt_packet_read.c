@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "base/utf8.h"
+#include "base/topic.h"
 
 struct cursor {
 	const char *p;
@@ -50,26 +50,11 @@ static struct mqtt_text take_bytes(struct cursor *c)
 	return t;
 }
 
-/* [MQTT-1.5.4-1], [MQTT-1.5.4-2] */
-static bool is_text(const char *p, size_t n)
-{
-	while (n > 0) {
-		bool ok;
-		size_t step = utf8_step(p, n, &ok);
-
-		if (!ok || *p == '\0')
-			return false;
-		p += step;
-		n -= step;
-	}
-	return true;
-}
-
 static struct mqtt_text take_text(struct cursor *c)
 {
 	struct mqtt_text t = take_bytes(c);
 
-	if (!is_text(t.p, t.n))
+	if (!topic_text_is_good(t.p, t.n))
 		spoil(c, "a text is no UTF-8, or has a NUL in it");
 	return t;
 }
@@ -290,7 +275,7 @@ static void read_publish_head(struct cursor *c, enum mqtt_version v, unsigned fl
 		take_properties(c, MQTT_PUBLISH, &m->properties);
 	if (!c->why && mqtt_given(&m->properties, MQTT_P_TOPIC_ALIAS))
 		spoil(c, "a topic alias, which was not offered"); /* [MQTT-3.1.2-27] */
-	else if (!c->why && !mqtt_topic_is_name(m->topic.p, m->topic.n))
+	else if (!c->why && !topic_is_name(m->topic.p, m->topic.n))
 		spoil(c, "a message whose topic is none");
 }
 
@@ -398,77 +383,6 @@ int mqtt_read_part(enum mqtt_version v, const char *p, size_t n, size_t whole, s
 	*why = c.why;
 	/* Whatever is wrong, it may be that the rest is not there yet; a head is at most so long as the texts in it. */
 	return n < whole && n < 4 * MQTT_TEXT_MAX ? 0 : -1;
-}
-
-/* ---- texts ------------------------------------------------------------------------------------------------------------------ */
-
-bool mqtt_topic_is_name(const char *p, size_t n)
-{
-	return n > 0 && n <= MQTT_TEXT_MAX && !memchr(p, '+', n) && !memchr(p, '#', n) && is_text(p, n);
-}
-
-static bool levels_are_good(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		bool begins = i == 0 || p[i - 1] == '/', ends = i + 1 == n || p[i + 1] == '/';
-
-		if (p[i] == '+' && !(begins && ends))
-			return false;
-		if (p[i] == '#' && !(begins && i + 1 == n))
-			return false;
-	}
-	return n > 0;
-}
-
-/* The filter of a shared subscription; NULL: it is none; *rest is NULL where it is a broken one. */
-static bool is_shared(const char *p, size_t n, const char **rest)
-{
-	const char *slash;
-
-	if (n < 7 || memcmp(p, "$share/", 7) != 0)
-		return false;
-	slash = memchr(p + 7, '/', n - 7);
-	*rest = slash && slash > p + 7 && !memchr(p + 7, '+', (size_t)(slash - p - 7)) && !memchr(p + 7, '#', (size_t)(slash - p - 7)) ? slash + 1 : NULL;
-	return true;
-}
-
-bool mqtt_topic_is_filter(const char *p, size_t n)
-{
-	const char *rest = p;
-
-	if (n == 0 || n > MQTT_TEXT_MAX || !is_text(p, n))
-		return false;
-	if (is_shared(p, n, &rest) && !rest)
-		return false;
-	return levels_are_good(rest, n - (size_t)(rest - p));
-}
-
-bool mqtt_topic_matches(const char *f, const char *t, size_t n)
-{
-	const char *end = t + n, *rest;
-
-	if (is_shared(f, strlen(f), &rest) && rest)
-		f = rest;
-	if (n && *t == '$' && (*f == '+' || *f == '#')) /* [MQTT-4.7.2-1] */
-		return false;
-	for (;;) {
-		size_t have = strcspn(f, "/"), got = 0;
-
-		if (*f == '#')
-			return true;
-		while (t + got < end && t[got] != '/')
-			got++;
-		if (!(have == 1 && *f == '+') && (have != got || memcmp(f, t, got) != 0))
-			return false;
-		f += have;
-		t += got;
-		if (t == end)
-			return *f == '\0' || strcmp(f, "/#") == 0;
-		if (*f == '\0')
-			return false;
-		f++;
-		t++;
-	}
 }
 
 /* ---- words ------------------------------------------------------------------------------------------------------------------ */

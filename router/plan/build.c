@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/topic.h"
 #include "plan/template.h"
 
 #include <stdlib.h>
@@ -139,6 +140,23 @@ static void build_keep(struct channel *to, struct conf keep)
 	}
 }
 
+/* What an MQTT server would not take. */
+static void check_topics(struct compiler *c, struct conf all)
+{
+	struct conf topics = conf_get(all, "topics"), level = conf_get(all, "topic-ident"), at = conf_get(all, "at"), url = conf_get(all, "url");
+
+	for (unsigned i = 0; topics.node != NULL && topics.node->kind == NODE_LIST && i < topics.node->n; i++)
+		if (!topic_is_filter(topics.node->items[i]->text, topics.node->items[i]->len))
+			problem_note(diag_add(c->diag, DIAG_PATTERN, &topics.node->items[i]->at, "no topic filter"),
+				"+ and # stand alone between slashes, # is the last; a shared one is $share/GROUP/FILTER");
+	if (level.given && at.given)
+		diag_add(c->diag, DIAG_CONFLICT, &level.node->at, "topic-ident and at do not go together");
+	if (conf_has(url) && strchr(url.node->text, '@') != NULL)
+		diag_add(c->diag, DIAG_PATTERN, &url.node->at, "user name and password of an MQTT server stand beside the url, as username and password");
+	if (strcmp(conf_text(conf_get(all, "version")), "3.1.1") == 0 && conf_get(all, "password").given && !conf_get(all, "username").given)
+		diag_add(c->diag, DIAG_ALTERNATIVES, &conf_get(all, "password").node->at, "in MQTT 3.1.1 a password goes with a user name; add username, or use version: 5");
+}
+
 static void build_channel(struct compiler *c, struct channel *to, const struct entry *e)
 {
 	const struct rule *r = rule_select(rule_of("channel"), e->value, &c->kept->types);
@@ -169,6 +187,8 @@ static void build_channel(struct compiler *c, struct channel *to, const struct e
 		to->time_now = strcmp(conf_text(conf_get(all, "time.else")), "now") == 0;
 	}
 	to->refuse_whole = has_key(r, "refuse") && strcmp(conf_text(conf_get(all, "refuse")), "whole") == 0;
+	if (strcmp(to->type, "mqtt") == 0)
+		check_topics(c, all);
 	t = has_key(r, "format") && strcmp(to->format, "flespi") != 0 && c->catalogue != NULL ? c->catalogue->find(c->catalogue->arg, to->format) : NULL;
 	if (t != NULL)
 		to->decoder_options = options_make(c, adapter_options_rule(c, t), node_get(e->value, "with"), NULL);

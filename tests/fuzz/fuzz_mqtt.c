@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/topic.h"
 #include "net/mqtt_packet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,7 +57,7 @@ static void one(enum mqtt_version v, const uint8_t *data, size_t size)
 	} else {
 		must(why != NULL, "no words");
 	}
-	mqtt_topic_is_filter(p, size);
+	topic_is_filter(p, size);
 	free(p);
 }
 

@@ -1,6 +1,7 @@
 /* Packets of MQTT 3.1.1 and 5 against bytes written down from the specifications, and what is no packet. */
 #include "unit.h"
 
+#include "base/topic.h"
 #include "net/mqtt_packet.h"
 
 /* "20 02 00 00" as bytes; 'text' stands for itself. Returns the number. */
@@ -252,21 +253,21 @@ static void test_topics(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		assert_true(mqtt_topic_is_name(names[i], strlen(names[i])));
+		assert_true(topic_is_name(names[i], strlen(names[i])));
 	for (size_t i = 0; i < sizeof no_names / sizeof *no_names; i++)
-		assert_false(mqtt_topic_is_name(no_names[i], strlen(no_names[i])));
-	assert_false(mqtt_topic_is_name("a\0b", 3));
+		assert_false(topic_is_name(no_names[i], strlen(no_names[i])));
+	assert_false(topic_is_name("a\0b", 3));
 	memset(many, 'x', sizeof many);
-	assert_true(mqtt_topic_is_name(many, MQTT_TEXT_MAX));
-	assert_false(mqtt_topic_is_name(many, MQTT_TEXT_MAX + 1));
+	assert_true(topic_is_name(many, MQTT_TEXT_MAX));
+	assert_false(topic_is_name(many, MQTT_TEXT_MAX + 1));
 	for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
-		if (!mqtt_topic_is_filter(filters[i], strlen(filters[i])))
+		if (!topic_is_filter(filters[i], strlen(filters[i])))
 			fail_msg("%s", filters[i]);
 	for (size_t i = 0; i < sizeof no_filters / sizeof *no_filters; i++)
-		if (mqtt_topic_is_filter(no_filters[i], strlen(no_filters[i])))
+		if (topic_is_filter(no_filters[i], strlen(no_filters[i])))
 			fail_msg("%s", no_filters[i]);
 	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-		if (mqtt_topic_matches(pairs[i].filter, pairs[i].topic, strlen(pairs[i].topic)) != pairs[i].want)
+		if (topic_matches(pairs[i].filter, pairs[i].topic, strlen(pairs[i].topic)) != pairs[i].want)
 			fail_msg("%s %s", pairs[i].filter, pairs[i].topic);
 }
 
