@@ -7,8 +7,21 @@
 #include "channels/http_parts.h"
 #include "plan/plan.h"
 
+/* What a connection must begin with is asked before anybody knows for which channel it is. */
+static const char *proxies_of(const struct channel *c)
+{
+	const struct options *o = options_map(c->options, "behind-proxy");
+
+	return o && strcmp(options_text(o, "tells"), "proxy-protocol") == 0 ? options_json(o) : "";
+}
+
 static int check_pair(const struct channel *a, const struct channel *b, char *why, size_t whylen)
 {
+	if (strcmp(proxies_of(a), proxies_of(b)) != 0) {
+		snprintf(why, whylen, "channels '%s' and '%s' share %s: behind-proxy with proxy-protocol must be the same for both", a->name, b->name,
+			options_text(a->options, "listen"));
+		return -1;
+	}
 	if (strcmp(options_text(a->options, "path"), options_text(b->options, "path")) != 0 ||
 		!(http_channel_methods(a) & http_channel_methods(b)))
 		return 0;

@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "channels/http_parts.h"
+#include "message/message.h"
 #include "net/auth.h"
 #include "plan/plan.h"
 
@@ -56,6 +58,7 @@ static char *type_line(const char *type)
 static void door_fill(struct door *d, const struct channel *c)
 {
 	const struct options *o = c->options, *auth = options_map(o, "auth"), *answer = options_map(o, "answer"), *basic;
+	const struct options *behind = options_map(o, "behind-proxy");
 
 	*d = (struct door){ .channel = c, .path = options_text(o, "path"), .methods = http_channel_methods(c) };
 	d->path_len = strlen(d->path);
@@ -71,6 +74,12 @@ static void door_fill(struct door *d, const struct channel *c)
 	} else if (auth) {
 		d->auth = AUTH_HEADER;
 		d->secret = options_pair(auth, "header", 0, &d->key);
+	}
+	if (behind) {
+		d->forwarded = strcmp(options_text(behind, "tells"), "x-forwarded-for") == 0;
+		d->proxies = xcalloc(options_count(behind, "from") + 1, sizeof *d->proxies);
+		for (unsigned i = 0; i < options_count(behind, "from"); i++) /* the specification was checked for it */
+			d->nproxies += network_parse(&d->proxies[d->nproxies], options_item(behind, "from", i)) == 0;
 	}
 	if (answer) {
 		d->fixed = true;
@@ -96,8 +105,10 @@ void doors_fill(struct doors *d, const struct plan *p, const char *key)
 
 void doors_fini(struct doors *d)
 {
-	for (unsigned i = 0; i < d->n; i++)
+	for (unsigned i = 0; i < d->n; i++) {
 		free(d->at[i].type);
+		free(d->at[i].proxies);
+	}
 	free(d->at);
 	*d = (struct doors){ NULL, 0 };
 }
@@ -113,18 +124,41 @@ static unsigned method_of(struct http_text m)
 	return 0;
 }
 
+/* The path with its escapes undone; false when they are bad. */
+static bool path_of(const struct http_request *r, struct buf *scratch, struct http_text *path)
+{
+	*path = r->path;
+	if (!memchr(path->p, '%', path->n))
+		return true;
+	buf_clear(scratch);
+	if (http_percent_decode(*path, false, scratch) < 0)
+		return false;
+	*path = (struct http_text){ scratch->p, scratch->len };
+	return true;
+}
+
+void doors_allow(const struct doors *d, const struct http_request *r, struct buf *scratch, struct buf *out)
+{
+	static const struct { unsigned method; const char *name; } names[] = { { METHOD_GET, "GET, HEAD" }, { METHOD_POST, "POST" }, { METHOD_PUT, "PUT" } };
+	struct http_text path;
+	unsigned methods = 0, n = 0;
+
+	for (unsigned i = 0; path_of(r, scratch, &path) && i < d->n; i++)
+		if (d->at[i].path_len == path.n && memcmp(d->at[i].path, path.p, path.n) == 0)
+			methods |= d->at[i].methods;
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+		if (methods & names[i].method)
+			buf_addf(out, "%s%s", n++ ? ", " : "", names[i].name);
+}
+
 struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status)
 {
-	struct http_text path = r->path;
+	struct http_text path;
 	unsigned method = method_of(r->method);
 
 	*status = 404;
-	if (memchr(path.p, '%', path.n)) {
-		buf_clear(scratch);
-		if (http_percent_decode(path, false, scratch) < 0)
-			return NULL;
-		path = (struct http_text){ scratch->p, scratch->len };
-	}
+	if (!path_of(r, scratch, &path))
+		return NULL;
 	for (unsigned i = 0; i < d->n; i++) {
 		struct door *x = &d->at[i];
 
@@ -167,4 +201,129 @@ bool door_admits(const struct door *d, const struct http_request *r, struct buf 
 		break;
 	}
 	return shown.p && auth_equal(d->secret, strlen(d->secret), shown.p, shown.n);
+}
+
+/* ---- who asks ------------------------------------------------------------------------------------------------------- */
+
+static bool is_believed(const struct door *d, const unsigned char at[16])
+{
+	for (unsigned i = 0; i < d->nproxies; i++)
+		if (network_holds(&d->proxies[i], at))
+			return true;
+	return false;
+}
+
+/* Each proxy adds, at the end, the peer it saw. So the list is read from its end, and believed as long as who added the next one is. */
+const char *door_peer(const struct door *d, const struct http_request *r, const char *socket, char *room)
+{
+	unsigned char at[16], next[16];
+	bool told = false;
+
+	if (!d->forwarded || network_address(at, socket, strlen(socket)) < 0)
+		return socket;
+	for (unsigned i = r->n; i-- > 0 && is_believed(d, at);) {
+		struct http_text v = r->fields[i].value;
+
+		if (r->fields[i].name.n != 15 || strncasecmp(r->fields[i].name.p, "X-Forwarded-For", 15) != 0)
+			continue;
+		while (v.n > 0 && is_believed(d, at)) {
+			size_t from = v.n, end = v.n;
+
+			while (from > 0 && v.p[from - 1] != ',')
+				from--;
+			v.n = from > 0 ? from - 1 : 0;
+			while (from < end && (v.p[from] == ' ' || v.p[from] == '\t'))
+				from++;
+			while (end > from && (v.p[end - 1] == ' ' || v.p[end - 1] == '\t'))
+				end--;
+			if (network_address(next, v.p + from, end - from) < 0)
+				return told ? network_text(at, room) : socket; /* "unknown", or no address at all */
+			memcpy(at, next, sizeof at);
+			told = true;
+		}
+	}
+	return told ? network_text(at, room) : socket;
+}
+
+/* ---- a query that is a message -------------------------------------------------------------------------------------- */
+
+/* A JSON number, as it would have to be written. */
+static bool is_number(const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	p += p < end && *p == '-';
+	if (p == end || *p < '0' || *p > '9' || (*p == '0' && p + 1 < end && p[1] >= '0' && p[1] <= '9'))
+		return false;
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	if (p < end && *p == '.') {
+		if (++p == end || *p < '0' || *p > '9')
+			return false;
+		while (p < end && *p >= '0' && *p <= '9')
+			p++;
+	}
+	if (p < end && (*p == 'e' || *p == 'E')) {
+		p++;
+		p += p < end && (*p == '+' || *p == '-');
+		if (p == end)
+			return false;
+		while (p < end && *p >= '0' && *p <= '9')
+			p++;
+	}
+	return p == end;
+}
+
+static bool is_word(const char *p, size_t n, const char *word)
+{
+	return strlen(word) == n && memcmp(p, word, n) == 0;
+}
+
+static void add_parameter(const struct door *d, struct buf *out, const char *key, size_t nkey, const char *value, size_t n)
+{
+	const char *ident = d->channel->ident_field;
+
+	if (out->p[out->len - 1] != '{')
+		buf_addc(out, ',');
+	buf_addjson(out, key, nkey);
+	buf_addc(out, ':');
+	if (!is_word(key, nkey, ident) && (is_number(value, n) || is_word(value, n, "true") || is_word(value, n, "false")))
+		buf_add(out, value, n);
+	else
+		buf_addjson(out, value, n);
+}
+
+int door_query(const struct door *d, const struct http_request *r, struct buf *out, struct buf *scratch)
+{
+	const char *p = r->query.p, *end = p + r->query.n, *amp;
+	bool ident = false;
+
+	if (d->channel->decoder_options || r->query.n == 0)
+		return 0;
+	buf_addc(out, '{');
+	for (; p < end; p = amp + 1) {
+		const char *eq;
+		size_t nkey, bad;
+
+		amp = memchr(p, '&', (size_t)(end - p));
+		if (!amp)
+			amp = end;
+		if (amp == p)
+			continue;
+		eq = memchr(p, '=', (size_t)(amp - p));
+		buf_clear(scratch);
+		if (http_percent_decode((struct http_text){ p, (size_t)((eq ? eq : amp) - p) }, true, scratch) < 0)
+			return -1;
+		nkey = scratch->len;
+		if (eq && http_percent_decode((struct http_text){ eq + 1, (size_t)(amp - eq - 1) }, true, scratch) < 0)
+			return -1;
+		if (!utf8_valid(scratch->p ? scratch->p : "", scratch->len, &bad))
+			return -1;
+		if (nkey == 0 || (d->auth == AUTH_QUERY && is_word(scratch->p, nkey, d->key)))
+			continue; /* the secret is no part of the message */
+		ident |= is_word(scratch->p, nkey, d->channel->ident_field);
+		add_parameter(d, out, scratch->p, nkey, scratch->p + nkey, scratch->len - nkey);
+	}
+	buf_addc(out, '}');
+	return ident;
 }

@@ -119,6 +119,26 @@ static void gate_refresh(struct gate *g)
 	g->generation = plan->generation;
 	g->service.limits.parse.body = plan->settings.limit_body;
 	doors_fill(&g->doors, plan, g->key);
+	g->service.nproxies = 0;
+	for (unsigned i = 0; i < g->doors.n; i++)
+		if (!g->doors.at[i].forwarded && g->doors.at[i].nproxies > 0) { /* all channels of an address say the same: check_pair */
+			g->service.proxies = g->doors.at[i].proxies;
+			g->service.nproxies = g->doors.at[i].nproxies;
+		}
+}
+
+static void on_nameless(struct http_conn *c, void *arg)
+{
+	struct gate *g = arg;
+	struct door *d = g->doors.n > 0 ? &g->doors.at[0] : NULL;
+	uint64_t n = 1;
+	char channel[128];
+
+	if (!d || !seldom(&d->nameless, clock_mono_us(), &n))
+		return;
+	snprintf(channel, sizeof channel, "channel/%s", d->channel->name);
+	log_warn(channel, "no-proxy-header", "connections=%llu peer=%s hint=%s", (unsigned long long)n, log_quote(http_conn_peer(c)),
+		log_quote("closed: it does not begin with a PROXY header; let the proxy send one (HAProxy: send-proxy-v2), or take the peer out of behind-proxy.from"));
 }
 
 /* A tracker with yesterday's token is a fleet that has gone silent: somebody must be able to read why. */
@@ -134,22 +154,34 @@ static void tell_unauthorized(struct door *d, const char *peer)
 		log_quote("answered 401: what the source shows is not what `auth` of the channel asks for"));
 }
 
+static const struct http_answer *refuse_method(struct gate *g, const struct http_request *r)
+{
+	struct part *p = g->part;
+
+	buf_clear(&p->query);
+	buf_adds(&p->query, JSON "Allow: ");
+	doors_allow(&g->doors, r, &p->scratch, &p->query);
+	buf_adds(&p->query, "\r\n");
+	return refuse(p, 405, "the channel does not take this method", p->query.p);
+}
+
 /* The door this request goes in by, or NULL and the answer that refuses it. */
 static const struct door *admit(struct gate *g, const struct http_conn *c, const struct http_request *r, const struct http_answer **refusal)
 {
 	struct part *p = g->part;
 	struct door *d;
 	int status;
+	char peer[NETWORK_TEXT_MAX];
 
 	gate_refresh(g);
 	d = doors_find(&g->doors, r, &p->scratch, &status);
 	if (!d) {
-		*refusal = refuse(p, status, status == 404 ? "no channel has this path" : "the channel does not take this method", JSON);
+		*refusal = status == 404 ? refuse(p, status, "no channel has this path", JSON) : refuse_method(g, r);
 		return NULL;
 	}
 	if (door_admits(d, r, &p->scratch))
 		return d;
-	tell_unauthorized(d, http_conn_peer(c));
+	tell_unauthorized(d, door_peer(d, r, http_conn_peer(c), peer));
 	*refusal = refuse(p, 401, r->authorization.p || d->auth >= AUTH_QUERY ? "wrong or missing secret" : "no credentials",
 		d->auth == AUTH_BEARER ? JSON "WWW-Authenticate: Bearer realm=\"sluice\"\r\n" :
 		d->auth == AUTH_BASIC ? JSON "WWW-Authenticate: Basic realm=\"sluice\"\r\n" : JSON);
@@ -250,13 +282,29 @@ static void on_request(struct http_conn *c, uint64_t request, const struct http_
 	const struct door *d = admit(g, c, r, &refusal); /* again: a reload may have come between head and body */
 	struct asked *q;
 	struct told told;
+	char peer[NETWORK_TEXT_MAX];
 
 	if (!d) {
 		http_conn_answer(c, request, refusal);
 		return;
 	}
+	struct http_text body = r->body;
+	int query = 0;
+
+	if (body.n == 0) {
+		buf_clear(&p->query);
+		query = door_query(d, r, &p->query, &p->scratch);
+	}
+	if (query < 0) {
+		http_conn_answer(c, request, refuse(p, 400, "the query is badly written", JSON));
+		return;
+	}
+	if (query > 0) {
+		buf_reserve(&p->query, MESSAGE_PAD);
+		body = (struct http_text){ p->query.p, p->query.len };
+	}
 	/* A request without a body asks whether we are well, unless its query may be the message. */
-	if (d->fixed && r->body.n == 0 && !(d->channel->decoder_options && r->query.n > 0)) {
+	if (d->fixed && query == 0 && r->body.n == 0 && !(d->channel->decoder_options && r->query.n > 0)) {
 		http_conn_answer(c, request, &(struct http_answer){ .status = d->status, .headers = d->type, .body = d->body, .len = strlen(d->body) });
 		return;
 	}
@@ -268,7 +316,8 @@ static void on_request(struct http_conn *c, uint64_t request, const struct http_
 		q->body = xstrdup(d->body);
 		q->type = xstrdup(d->type);
 	}
-	struct intake in = { .loop = p->loop, .channel = d->channel, .body = r->body.p, .len = r->body.n, .peer = http_conn_peer(c),
+	struct intake in = { .loop = p->loop, .channel = d->channel, .body = body.p, .len = body.n,
+		.peer = door_peer(d, r, http_conn_peer(c), peer),
 		.done = intake_done, .arg = q };
 	if (d->channel->decoder_options)
 		tell(&in, r, &told, &p->scratch);
@@ -321,7 +370,7 @@ static struct gate *gate_of(struct part *p, uint64_t id, const char *key)
 	g->id = id;
 	snprintf(g->key, sizeof g->key, "%s", key);
 	g->service = (struct http_service){ .limits = HTTP_LIMITS_DEFAULT, .connections = p->connections, .memory = p->memory,
-		.on_head = on_head, .on_request = on_request, .on_gone = on_gone, .on_drained = on_drained, .arg = g };
+		.on_head = on_head, .on_request = on_request, .on_nameless = on_nameless, .on_gone = on_gone, .on_drained = on_drained, .arg = g };
 	g->next = p->gates;
 	p->gates = g;
 	gate_refresh(g);
@@ -401,5 +450,6 @@ void part_free(struct part *p)
 	}
 	buf_fini(&p->text);
 	buf_fini(&p->scratch);
+	buf_fini(&p->query);
 	free(p);
 }

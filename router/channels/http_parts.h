@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "base/network.h"
 #include "base/seldom.h"
 #include "channels/channel.h"
 #include "channels/listening.h"
@@ -30,7 +31,10 @@ struct door {
 	int status;
 	const char *body;
 	char *type;                  /* "Content-Type: …\r\n" */
-	struct seldom unauthorized;  /* told */
+	struct network *proxies;     /* behind-proxy: whose word about peers is believed */
+	unsigned nproxies;
+	bool forwarded;              /* … in X-Forwarded-For; else at the beginning of the connection */
+	struct seldom unauthorized, nameless;  /* told */
 };
 struct doors { struct door *at; unsigned n; };
 
@@ -45,6 +49,13 @@ void doors_fini(struct doors *d);
 struct door *doors_find(const struct doors *d, const struct http_request *r, struct buf *scratch, int *status);
 bool door_admits(const struct door *d, const struct http_request *r, struct buf *scratch);
 unsigned http_channel_methods(const struct channel *c);
+/* Who asks, by what this request says where that is believed; `socket` is the connection's own peer. room: at least NETWORK_TEXT_MAX. */
+const char *door_peer(const struct door *d, const struct http_request *r, const char *socket, char *room);
+/* The query of a request without a body as a message, where it names an ident: a JSON object, appended: 1. 0: it is none; -1: nobody can
+ * say, so badly is it written. */
+int door_query(const struct door *d, const struct http_request *r, struct buf *out, struct buf *scratch);
+/* "GET, HEAD, POST": what a path takes. */
+void doors_allow(const struct doors *d, const struct http_request *r, struct buf *scratch, struct buf *out);
 
 /* ---- http_gate.c ---- */
 
@@ -58,7 +69,7 @@ struct part {
 	struct http_loop *http;
 	struct gate *gates;          /* one for each listening address that has or had connections here */
 	struct asked *idle, *all;    /* requests under way, and their structs that are free */
-	struct buf text, scratch;
+	struct buf text, scratch, query;
 	struct http_answer refusal;  /* what on_head answered last */
 	void (*emptied)(void *arg);  /* set by part_stop */
 	void *emptied_arg;

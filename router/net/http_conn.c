@@ -12,6 +12,8 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/network.h"
+#include "net/proxy_header.h"
 
 static bool may_parse(const struct http_conn *c)
 {
@@ -52,6 +54,8 @@ void conn_close(struct http_conn *c)
 	event_del(&c->write);
 	SSL_free(c->ssl);
 	c->ssl = NULL;
+	free(c->preface);
+	c->preface = NULL;
 	close(c->fd);
 	c->fd = -1;
 	loop_buffer_back(c->loop, &c->in);
@@ -323,11 +327,50 @@ static void read_end(struct http_conn *c)
 	c->state = CONN_LAST; /* a client may shut its side and still wait for answers */
 }
 
+/* False: the rest of it is awaited, or the connection is no more. */
+static bool preface_read(struct http_conn *c)
+{
+	struct http_service *s = c->service;
+
+	switch (proxy_header_read(c->preface, c->fd, c->peer, sizeof c->peer)) {
+	case PROXY_MORE:
+		return false;
+	case PROXY_BAD:
+		s->counters.malformed++;
+		if (s->on_nameless)
+			s->on_nameless(c, s->arg);
+		conn_close(c);
+		return false;
+	case PROXY_PEER:
+	case PROXY_OWN:
+		break;
+	}
+	free(c->preface);
+	c->preface = NULL;
+	return true;
+}
+
+static bool is_proxy(const struct http_service *s, const char *peer)
+{
+	unsigned char at[16];
+
+	if (s->nproxies == 0 || network_address(at, peer, strlen(peer)) < 0)
+		return false;
+	for (unsigned i = 0; i < s->nproxies; i++)
+		if (network_holds(&s->proxies[i], at))
+			return true;
+	return false;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_conn *c = arg;
 
 	(void)fd; (void)what;
+	if (c->preface && !preface_read(c)) {
+		conn_update(c);
+		return;
+	}
 	/* A plain socket is read once a turn: what is left makes it readable again. TLS may keep bytes where poll can't see them. */
 	for (int i = 0; wants_read(c) && i < (c->ssl ? 32 : 1); i++) {
 		size_t room = make_room(c);
@@ -427,6 +470,8 @@ void http_conn_new(struct http_loop *l, struct http_service *s, int fd, const ch
 	http1_init(&c->parser, &s->limits.parse);
 	event_assign(&c->read, l->base, fd, EV_READ | EV_PERSIST, on_readable, c);
 	event_assign(&c->write, l->base, fd, EV_WRITE, on_writable, c);
+	if (is_proxy(s, peer))
+		c->preface = xcalloc(1, sizeof *c->preface);
 	c->phase = PHASE_HEAD;
 	c->since = clock_mono_us();
 	s->counters.accepted++;

@@ -52,6 +52,7 @@ struct http_conn {
 	struct slot *slots;      /* a ring; request i is at i & (cap - 1) */
 	unsigned cap, waiting;   /* waiting: given to on_request and not answered */
 	uint64_t first, next;    /* requests from first on have not gone to `out` */
+	struct proxy_header *preface; /* what comes before everything else, while it does */
 	int64_t since, out_since, deadline, due;
 	size_t out_mark;
 	char peer[80];

@@ -25,6 +25,7 @@ struct event_base;
 struct http_conn;
 struct http_listener;
 struct http_loop;
+struct network;
 struct tls_server;
 
 /* A bound shared by all loops, channels and threads. */
@@ -82,6 +83,10 @@ struct http_service {
 	struct tls_server *tls;        /* for new connections; NULL = plain. The owner's reference */
 	struct net_quota *connections; /* given back when a connection ends (taken by the listener); may be NULL */
 	struct net_quota *memory;      /* receive buffers that are lent, answers that wait; may be NULL */
+	/* Peers that are proxies: their connections begin by telling whose they are (proxy_header.h), and end at once when they don't. Borrowed. */
+	const struct network *proxies; unsigned nproxies;
+	/* Such a one did not. May be NULL. */
+	void (*on_nameless)(struct http_conn *c, void *arg);
 	/* The head is there and the body is not yet looked at: NULL to go on, or the answer that refuses it (the connection closes if a
 	 * body was to come). May be NULL. */
 	const struct http_answer *(*on_head)(struct http_conn *c, const struct http_request *r, void *arg);

@@ -2,6 +2,7 @@
 #include "spec/check.h"
 
 #include "base/buf.h"
+#include "base/network.h"
 #include "spec/nearest.h"
 #include "spec/scalar.h"
 
@@ -190,6 +191,14 @@ static void check_bool(struct check *c, const struct frame *f, const struct node
 	}
 	if (strcasecmp(n->text, "true") == 0 || strcasecmp(n->text, "false") == 0)
 		problem_near(p, strcasecmp(n->text, "true") == 0 ? "true" : "false");
+}
+
+static void check_network(struct check *c, const struct frame *f, const struct node *n)
+{
+	struct network net;
+
+	if (network_parse(&net, n->text) < 0)
+		problem_note(tell(c, DIAG_BAD_VALUE, f, n, "is not a network"), "an address, or one with the number of bits that count, the others 0: 192.0.2.7 10.0.0.0/8 fd00::/8");
 }
 
 static void check_number(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
@@ -384,6 +393,9 @@ void check_scalar(struct check *c, const struct rule *r, const struct frame *f, 
 		return;
 	case KIND_RATE:
 		check_rate(c, f, n);
+		return;
+	case KIND_NETWORK:
+		check_network(c, f, n);
 		return;
 	case KIND_NAME:
 	case KIND_IDENT:

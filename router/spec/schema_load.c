@@ -46,7 +46,7 @@ static const struct { const char *name; unsigned type; } type_names[] = {
 };
 static const struct { const char *name; enum rule_kind kind; } kind_names[] = {
 	{ "duration", KIND_DURATION }, { "size", KIND_SIZE }, { "rate", KIND_RATE }, { "secret", KIND_SECRET }, { "path", KIND_PATH },
-	{ "listen", KIND_LISTEN }, { "url", KIND_URL }, { "template", KIND_TEMPLATE }, { "name", KIND_NAME }, { "ident", KIND_IDENT },
+	{ "listen", KIND_LISTEN }, { "network", KIND_NETWORK }, { "url", KIND_URL }, { "template", KIND_TEMPLATE }, { "name", KIND_NAME }, { "ident", KIND_IDENT },
 	{ "parameter", KIND_PARAMETER }, { "expression", KIND_EXPRESSION }, { "type", KIND_TYPE }, { "format", KIND_FORMAT },
 	{ "options", KIND_OPTIONS }, { "switch", KIND_SWITCH },
 };
