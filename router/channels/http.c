@@ -7,17 +7,32 @@
 #include "channels/http_parts.h"
 #include "plan/plan.h"
 
-/* What a connection must begin with is asked before anybody knows for which channel it is. */
-static const char *proxies_of(const struct channel *c)
+/* NULL: connections begin with the first request. */
+static const struct options *announced_by(const struct channel *c)
 {
 	const struct options *o = options_map(c->options, "behind-proxy");
 
-	return o && strcmp(options_text(o, "tells"), "proxy-protocol") == 0 ? options_json(o) : "";
+	return o && strcmp(options_text(o, "tells"), "proxy-protocol") == 0 ? o : NULL;
+}
+
+/* What a connection must begin with is asked before anybody knows for which channel it is. */
+static bool same_beginning(const struct channel *a, const struct channel *b)
+{
+	const struct options *x = announced_by(a), *y = announced_by(b);
+
+	if (!x || !y)
+		return !x && !y;
+	if (options_count(x, "from") != options_count(y, "from"))
+		return false;
+	for (unsigned i = 0; i < options_count(x, "from"); i++)
+		if (strcmp(options_item(x, "from", i), options_item(y, "from", i)) != 0)
+			return false;
+	return true;
 }
 
 static int check_pair(const struct channel *a, const struct channel *b, char *why, size_t whylen)
 {
-	if (strcmp(proxies_of(a), proxies_of(b)) != 0) {
+	if (!same_beginning(a, b)) {
 		snprintf(why, whylen, "channels '%s' and '%s' share %s: behind-proxy with proxy-protocol must be the same for both", a->name, b->name,
 			options_text(a->options, "listen"));
 		return -1;
