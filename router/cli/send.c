@@ -20,10 +20,14 @@
 static const char help[] =
 	"usage: sluice send FILE|- --to URL [OPTION…]\n"
 	"\n"
-	"Sends NDJSON (a message on each line) to an http channel as JSON arrays, until each message is taken or refused.\n"
+	"Sends NDJSON (a message on each line) or CSV into a channel, until each message is taken or refused: over HTTP as JSON arrays,\n"
+	"else line by line, or a message a datagram.\n"
 	"The messages of one device keep their order. What was not answered is sent again.\n"
 	"\n"
-	"  --to URL             the channel: http://host:port/path or https://…\n"
+	"  --to URL             the channel: http://host:port/path, https://…, tcp://host:port, tcps://…, unix:///path, udp://host:port,\n"
+	"                       or file:///path (lines are appended)\n"
+	"  --acknowledge        the channel answers each line (`acknowledge: line`): wait for that, and send again what was not answered\n"
+	"  --csv                FILE is CSV, the first row names the parameters (as is a FILE that ends in .csv)\n"
 	"  --batch N            messages in a request (100)\n"
 	"  --connections N      how many at once (1); a device keeps to one\n"
 	"  --rate N/s           messages a second (200/s, 6000/m); as fast as can be if not given\n"
@@ -41,6 +45,7 @@ static const char help[] =
 	"examples:\n"
 	"  sluice send tracks.ndjson --to http://127.0.0.1:8080/messages\n"
 	"  sluice send tracks.ndjson --to https://in.example.com/messages --token \"$TOKEN\" --rate 200/s\n"
+	"  sluice send fleet.csv --to tcp://127.0.0.1:7000 --acknowledge\n"
 	"  sluice send day.ndjson --to http://127.0.0.1:8080/messages --recorded 60    # an hour in a minute\n"
 	"  gps-source | sluice send - --to http://127.0.0.1:8080/messages\n";
 
@@ -89,12 +94,27 @@ static char *target_of(const char *url)
 	return buf_take(&b);
 }
 
+static bool way_of(struct send *s)
+{
+	static const struct { const char *scheme; enum send_way way; } ways[] = {
+		{ "http://", SEND_HTTP }, { "https://", SEND_HTTP }, { "tcp://", SEND_STREAM }, { "tcps://", SEND_STREAM }, { "unix://", SEND_STREAM },
+		{ "udp://", SEND_DATAGRAMS }, { "file://", SEND_FILE },
+	};
+
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+		if (strncmp(s->url, ways[i].scheme, strlen(ways[i].scheme)) == 0) {
+			s->way = ways[i].way;
+			return true;
+		}
+	return false;
+}
+
 /* 0, an exit status, or -1 when there is nothing left to do. */
 static int options(struct send *s, int argc, char **argv)
 {
-	enum { TO = 256, BATCH, CONNECTIONS, RATE, RECORDED, LOOP, TOKEN, HEADER, CA, PATIENCE, JSON };
+	enum { TO = 256, ACKNOWLEDGE, CSV, BATCH, CONNECTIONS, RATE, RECORDED, LOOP, TOKEN, HEADER, CA, PATIENCE, JSON };
 	static const struct option longs[] = {
-		{ "to", required_argument, NULL, TO }, { "batch", required_argument, NULL, BATCH },
+		{ "to", required_argument, NULL, TO }, { "acknowledge", no_argument, NULL, ACKNOWLEDGE }, { "csv", no_argument, NULL, CSV }, { "batch", required_argument, NULL, BATCH },
 		{ "connections", required_argument, NULL, CONNECTIONS }, { "rate", required_argument, NULL, RATE },
 		{ "recorded", optional_argument, NULL, RECORDED }, { "loop", required_argument, NULL, LOOP },
 		{ "token", required_argument, NULL, TOKEN }, { "header", required_argument, NULL, HEADER }, { "ca", required_argument, NULL, CA },
@@ -109,6 +129,12 @@ static int options(struct send *s, int argc, char **argv)
 		switch (o) {
 		case TO:
 			s->url = optarg;
+			break;
+		case ACKNOWLEDGE:
+			s->acknowledge = true;
+			break;
+		case CSV:
+			s->csv = true;
 			break;
 		case BATCH:
 			if (number(optarg, 1, BATCH_MAX, &v) < 0)
@@ -169,10 +195,11 @@ static int options(struct send *s, int argc, char **argv)
 		return EX_USAGE;
 	}
 	s->file = argv[optind];
-	if (!s->url || (strncmp(s->url, "http://", 7) != 0 && strncmp(s->url, "https://", 8) != 0)) {
-		fputs("sluice send: --to is missing, or no http:// or https:// URL\n", stderr);
+	if (!s->url || !way_of(s)) {
+		fputs("sluice send: --to is missing, or no http://, https://, tcp://, tcps://, unix://, udp:// or file:// URL\n", stderr);
 		return EX_USAGE;
 	}
+	s->csv |= strlen(s->file) > 4 && strcmp(s->file + strlen(s->file) - 4, ".csv") == 0;
 	s->target = target_of(s->url);
 	return 0;
 }

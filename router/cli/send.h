@@ -27,6 +27,14 @@ struct send_item {
 	uint64_t line;
 };
 
+struct send_wire;
+
+/* Where messages go. */
+enum send_way { SEND_HTTP, SEND_STREAM, SEND_DATAGRAMS, SEND_FILE };
+
+/* A CSV file's columns, and the row in hand. */
+struct send_csv { struct buf names, row, cell; unsigned n; };
+
 struct send_batch {
 	struct buf bytes; /* each message followed by a comma */
 	struct send_item *items;
@@ -40,7 +48,8 @@ struct send_lane {
 	pthread_cond_t wake;
 	struct send_batch *filling; /* the reader's */
 	struct send_batch *next;    /* lock */
-	CURL *easy;                 /* this and the rest: the lane's */
+	struct send_wire *wire;     /* for what is not HTTP; this and the rest: the lane's */
+	CURL *easy;
 	struct buf body, answer;
 	struct index ix;
 	unsigned seed;
@@ -58,6 +67,9 @@ struct send {
 	const char *file, *url, *ca;
 	char *target;               /* the url without what identifies the user, to be shown */
 	struct curl_slist *headers;
+	enum send_way way;
+	bool acknowledge;           /* each line is answered */
+	bool csv;
 	unsigned batch, connections;
 	double rate;                /* 0: as fast as can be */
 	double speed;               /* of recorded time; 0: not asked for */
@@ -130,6 +142,21 @@ struct send_answer {
 /* body is followed by MESSAGE_PAD readable bytes. refused() is called for each message the channel names, index < n. */
 enum send_verdict send_answer_read(struct send_answer *a, long status, const char *body, size_t len, unsigned n, struct index *ix,
 	void (*refused)(void *arg, unsigned index, const char *reason), void *arg);
+
+/* ---- send_wire.c: what is not HTTP */
+
+struct send_wire *send_wire_new(struct send *s);
+void send_wire_free(struct send_wire *w);   /* NULL is fine; waits for what was written to arrive */
+/* n messages of the batch; `first` for the first attempt: later ones send what is not settled yet. a->taken and a->listed count all attempts. */
+enum send_verdict send_wire_try(struct send_wire *w, const struct send_batch *b, unsigned from, unsigned n, bool first, struct send_answer *a,
+	void (*refused)(void *arg, unsigned index, const char *reason), void *arg);
+
+/* ---- send_csv.c */
+
+enum send_row { SEND_ROW_WHOLE, SEND_ROW_MORE, SEND_ROW_BAD };
+/* A line of the file: a row as a JSON object, or nothing yet (the first row, a line end inside a cell), or why not. */
+enum send_row send_csv_row(struct send_csv *c, const char *p, size_t n, struct buf *json, const char **why);
+void send_csv_fini(struct send_csv *c);
 
 /* ---- send_progress.c: the line that moves, and what is told above it */
 

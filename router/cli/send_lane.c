@@ -173,7 +173,7 @@ static int64_t wait_of(struct send_lane *lane, unsigned attempt)
 	int64_t bound = RETRY_FIRST_US << (attempt < 6 ? attempt : 6);
 	curl_off_t asked = 0;
 
-	if (curl_easy_getinfo(lane->easy, CURLINFO_RETRY_AFTER, &asked) == CURLE_OK && asked > 0)
+	if (lane->easy && curl_easy_getinfo(lane->easy, CURLINFO_RETRY_AFTER, &asked) == CURLE_OK && asked > 0)
 		return asked < 86400 ? (int64_t)asked * 1000000 : INT64_C(86400000000);
 	if (bound > RETRY_MAX_US)
 		bound = RETRY_MAX_US;
@@ -231,9 +231,18 @@ static void send_range(struct send_lane *lane, const struct send_batch *b, unsig
 		long status = 0;
 		enum send_verdict verdict = SEND_AGAIN;
 
-		body_of(&r);
-		CURLcode code = post(lane, &status);
-		if (code == CURLE_OK) {
+		CURLcode code = CURLE_OK;
+
+		if (s->way == SEND_HTTP) {
+			body_of(&r);
+			code = post(lane, &status);
+		}
+		if (s->way != SEND_HTTP) {
+			verdict = send_wire_try(lane->wire, b, from, n, attempt == 0, &a, on_refused, &r);
+			pthread_mutex_lock(&s->lock);
+			s->counts.requests++;
+			pthread_mutex_unlock(&s->lock);
+		} else if (code == CURLE_OK) {
 			verdict = send_answer_read(&a, status, lane->answer.p, lane->answer.len, n, &lane->ix, on_refused, &r);
 		} else {
 			buf_clear(&a.why);
@@ -296,6 +305,9 @@ static void *lane_run(void *arg)
 		}
 		send_batch_free(b);
 	}
+	pthread_mutex_unlock(&s->lock);
+	send_wire_free(lane->wire);
+	pthread_mutex_lock(&s->lock);
 	s->running--;
 	pthread_cond_signal(&s->room);
 	pthread_mutex_unlock(&s->lock);
@@ -312,8 +324,11 @@ int send_lanes_start(struct send *s)
 		lane->seed = (unsigned)clock_real_us() + i;
 		pthread_cond_init(&lane->wake, NULL);
 		index_init(&lane->ix);
-		lane->easy = easy_new(lane);
-		if (!lane->easy || pthread_create(&lane->thread, NULL, lane_run, lane) != 0) {
+		if (s->way == SEND_HTTP)
+			lane->easy = easy_new(lane);
+		else
+			lane->wire = send_wire_new(s);
+		if ((!lane->easy && !lane->wire) || pthread_create(&lane->thread, NULL, lane_run, lane) != 0) {
 			fprintf(stderr, "sluice send: connection %u could not be set up: take fewer --connections\n", i + 1);
 			return EX_OSERR;
 		}

@@ -23,7 +23,8 @@
 struct reader {
 	struct send *s;
 	struct index ix;
-	struct buf scratch;
+	struct buf scratch, json;
+	struct send_csv csv;
 	bool skipping; /* in a line that was too long */
 };
 
@@ -156,6 +157,18 @@ static void take_line(struct reader *r, const char *p, size_t n)
 		n--;
 	if (n == 0)
 		return;
+	if (s->csv) {
+		const char *why;
+		enum send_row row = send_csv_row(&r->csv, p, n, &r->json, &why);
+
+		if (row == SEND_ROW_BAD)
+			bad_line(s, why, 0);
+		if (row != SEND_ROW_WHOLE)
+			return;
+		buf_reserve(&r->json, MESSAGE_PAD);
+		p = r->json.p;
+		n = r->json.len;
+	}
 	fault = message_index(&r->ix, p, p + n, &m, &stop);
 	if (fault != JSON_OK) {
 		bad_line(s, json_fault_text(fault), json_fault_is_alone(fault) ? 0 : (size_t)(stop - p) + 1);
@@ -223,6 +236,8 @@ static int read_pass(struct reader *r)
 	struct send *s = r->s;
 
 	s->at = s->line = 0;
+	send_csv_fini(&r->csv);
+	r->csv.n = 0;
 	buf_clear(&s->input);
 	r->skipping = false;
 	s->recorded_began = false;
@@ -294,6 +309,8 @@ int send_read(struct send *s)
 		close(s->fd);
 	index_fini(&r.ix);
 	buf_fini(&r.scratch);
+	buf_fini(&r.json);
+	send_csv_fini(&r.csv);
 	buf_fini(&s->input);
 	return status;
 }

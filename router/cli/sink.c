@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/sink.h"
+#include "cli/sink_stream.h"
 #include "net/addr.h"
 #include "spec/scalar.h"
 
@@ -24,9 +25,10 @@
 static const char help[] =
 	"usage: sluice sink [OPTION…]\n"
 	"\n"
-	"An HTTP destination to try things on: prints each message it gets on a line and answers 200.\n"
+	"A destination to try things on: prints each message it gets on a line and answers that it is taken.\n"
 	"\n"
-	"  --listen ADDRESS      where to listen (127.0.0.1:9000); with port 0 any free one; the first line says which\n"
+	"  --as FORM             http, tcp (lines, each answered), wialon-retranslator or wialon-ips (http)\n"
+	"  --listen ADDRESS      where to listen (127.0.0.1:9000), or unix:///path; with port 0 any free one; the first line says which\n"
 	"  --quiet               do not print messages\n"
 	"  --count               print how many came in each second instead of the messages\n"
 	"  --out FILE            append the accepted messages to FILE, one on a line\n"
@@ -38,6 +40,8 @@ static const char help[] =
 	"  --refuse FIELD=VALUE  answer 400 to a request that holds a message with this value; may be repeated\n"
 	"  --once-per N          answer 503 to each Nth request; when it comes again, take it\n"
 	"  --drop-after N        after N requests leave one without an answer and close its connection, and so on\n"
+	"Over a connection these are for each message: tcp says `refused` for a --status from 300 on, and `retry` for 503 and --once-per;\n"
+	"wialon-retranslator has no answer but yes, so anything else closes the connection, as what is put off does with wialon-ips.\n"
 	"\n"
 	"SIGUSR1 turns 503 for everything on, and off again. SIGTERM or ctrl-C ends it and prints totals: `accepted` and\n"
 	"`refused` count messages (a body that is not JSON counts as one), and so do the paths, accepted messages alone.\n"
@@ -46,6 +50,7 @@ static const char help[] =
 	"  sluice sink --listen 127.0.0.1:9000\n"
 	"  sluice sink --delay 2s --once-per 10            # a slow platform that stumbles\n"
 	"  sluice sink --drop-after 20                     # a bad night\n"
+	"  sluice sink --as wialon-retranslator --listen 127.0.0.1:20163\n"
 	"  sluice sink --refuse ident=352093081234567      # one device is not welcome\n"
 	"  sluice sink --quiet --json --out received.ndjson\n";
 
@@ -74,9 +79,9 @@ static int option_refuse(struct sink *s, char *text)
 /* 0, an exit status, or -1 when there is nothing left to do. */
 static int options(struct sink *s, int argc, char **argv)
 {
-	enum { LISTEN = 256, STATUS, DELAY, DROP_AFTER, REFUSE, ONCE_PER, QUIET, COUNT, JSON, OUT };
+	enum { LISTEN = 256, AS, STATUS, DELAY, DROP_AFTER, REFUSE, ONCE_PER, QUIET, COUNT, JSON, OUT };
 	static const struct option longs[] = {
-		{ "listen", required_argument, NULL, LISTEN }, { "status", required_argument, NULL, STATUS },
+		{ "listen", required_argument, NULL, LISTEN }, { "as", required_argument, NULL, AS }, { "status", required_argument, NULL, STATUS },
 		{ "delay", required_argument, NULL, DELAY }, { "drop-after", required_argument, NULL, DROP_AFTER },
 		{ "refuse", required_argument, NULL, REFUSE }, { "once-per", required_argument, NULL, ONCE_PER },
 		{ "quiet", no_argument, NULL, QUIET }, { "count", no_argument, NULL, COUNT }, { "json", no_argument, NULL, JSON },
@@ -90,6 +95,11 @@ static int options(struct sink *s, int argc, char **argv)
 		switch (o) {
 		case LISTEN:
 			s->listen = optarg;
+			break;
+		case AS:
+			s->as = sink_form(optarg);
+			if (!s->as && strcmp(optarg, "http") != 0)
+				return wrong("as", optarg, "http, tcp, wialon-retranslator or wialon-ips");
 			break;
 		case STATUS:
 			if (scalar_int(optarg, &v) < 0 || v < 200 || v > 599)
@@ -144,8 +154,12 @@ static void on_accept(int fd, const char *peer, void *arg)
 {
 	struct sink *s = arg;
 
+	(void)peer;
 	s->connections++;
-	http_conn_new(s->loop, &s->service, fd, peer);
+	if (s->as)
+		sink_stream_new(s, fd);
+	else
+		http_conn_new(s->loop, &s->service, fd, peer);
 }
 
 static void on_drained(struct http_service *service, void *arg)
@@ -169,7 +183,8 @@ static void on_end(evutil_socket_t signal_number, short what, void *arg)
 	s->ending = true;
 	http_listener_free(s->listener);
 	s->listener = NULL;
-	if (http_service_drain(s->loop, &s->service) == 0)
+	sink_streams_drain(s);
+	if (http_service_drain(s->loop, &s->service) == 0 && !s->streams)
 		event_base_loopbreak(s->base);
 	else
 		event_base_loopexit(s->base, &patience);
@@ -263,10 +278,13 @@ static int sink_open(struct sink *s)
 		fprintf(stderr, "sluice sink: %s: %s\n", s->listen, why);
 		return EX_UNAVAILABLE;
 	}
-	s->listener = http_listener_new(s->base, fd, &(struct http_listener_config){ .object = "sink", .on_accept = on_accept, .arg = s });
+	s->listener = http_listener_new(s->base, fd, &(struct http_listener_config){ .object = "sink", .silent = s->as != NULL, .on_accept = on_accept, .arg = s });
 	addr_format((struct sockaddr *)&a.sa, address);
 	char *colon = strrchr(address, ':');
-	printf("listening on http://%.*s:%u/\n", (int)(colon - address), address, http_listener_port(s->listener));
+	if (a.local)
+		printf("listening on %s\n", address);
+	else
+		printf("listening on %s://%.*s:%u%s\n", s->as ? "tcp" : "http", (int)(colon - address), address, http_listener_port(s->listener), s->as ? "" : "/");
 	fflush(stdout);
 	return 0;
 }
@@ -277,6 +295,7 @@ static void sink_close(struct sink *s)
 
 	while (s->late)
 		sink_late_free(s->late);
+	sink_streams_free(s);
 	http_listener_free(s->listener);
 	http_loop_free(s->loop);
 	event_base_free(s->base);

@@ -12,6 +12,9 @@
 #include "message/message.h"
 #include "net/http_server.h"
 
+struct sink_stream;
+struct sink_talk;
+
 #define SINK_REFUSE_MAX 16
 
 struct sink_path {
@@ -41,6 +44,9 @@ struct sink {
 	uint64_t once_per;    /* 0: never */
 	bool quiet, count, json, colour;
 
+	const struct sink_talk *as; /* NULL: HTTP */
+	struct sink_stream *streams;
+
 	struct event_base *base;
 	struct http_loop *loop;
 	struct http_service service;
@@ -65,6 +71,15 @@ struct sink {
 /* http_service.on_request; arg is the sink. */
 void sink_request(struct http_conn *c, uint64_t request, const struct http_request *r, void *arg);
 void sink_late_free(struct sink_late *late);
+/* Does --refuse name it? */
+bool sink_is_refused(struct sink *s, const struct message *m);
+/* The counters of that name. */
+struct sink_path *sink_path(struct sink *s, const char *name);
+
+/* sink_stream.c: a connection of the form s->as; no more is read; all end now. */
+void sink_stream_new(struct sink *s, int fd);
+void sink_streams_drain(struct sink *s);
+void sink_streams_free(struct sink *s);
 /* "12:00:01.123", local time; returns out. */
 char *sink_time(char out[16]);
 

@@ -35,7 +35,7 @@ char *sink_time(char out[16])
 	return out;
 }
 
-static bool is_refused(struct sink *s, const struct message *m)
+bool sink_is_refused(struct sink *s, const struct message *m)
 {
 	for (unsigned i = 0; i < s->nrefuse; i++) {
 		const char *value = s->refuse[i].value, *p;
@@ -67,7 +67,7 @@ static enum body_kind look(struct sink *s, const struct http_text *bytes, unsign
 	body_open(&b, bytes->p, bytes->n, NULL);
 	while ((step = body_next(&b, &s->ix, &m)) < BODY_END) {
 		++*n;
-		if (step == BODY_MESSAGE && *culprit < 0 && is_refused(s, &m))
+		if (step == BODY_MESSAGE && *culprit < 0 && sink_is_refused(s, &m))
 			*culprit = b.index;
 	}
 	if (step == BODY_FAULT) {
@@ -208,6 +208,11 @@ static struct sink_path *path_of(struct sink *s, const struct http_text *path)
 		map_put(&s->paths, p->name, path->n, p);
 	}
 	return p;
+}
+
+struct sink_path *sink_path(struct sink *s, const char *name)
+{
+	return path_of(s, &(struct http_text){ .p = name, .n = strlen(name) });
 }
 
 static void answer_body(struct buf *out, const struct verdict *v, unsigned n)

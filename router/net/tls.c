@@ -145,3 +145,8 @@ enum tls_io tls_handshake(SSL *s)
 	ERR_clear_error();
 	return io_result(s, SSL_do_handshake(s));
 }
+
+void tls_session_free(SSL *s)
+{
+	SSL_free(s);
+}

@@ -48,6 +48,7 @@ enum tls_io { TLS_IO_OK, TLS_IO_WANT_READ, TLS_IO_WANT_WRITE, TLS_IO_EOF, TLS_IO
 enum tls_io tls_read(SSL *s, void *p, size_t n, size_t *done);
 enum tls_io tls_write(SSL *s, const void *p, size_t n, size_t *done);
 enum tls_io tls_handshake(SSL *s);
+void tls_session_free(SSL *s); /* NULL is fine */
 /* Directly after TLS_IO_ERROR: what happened, for people; *certificate when a certificate, theirs or ours, was the reason. Good until this
  * thread's next call of OpenSSL. */
 const char *tls_fault(SSL *s, bool *certificate);
