@@ -298,7 +298,8 @@ static void start_channels(struct engine *e, const struct plan *p)
 {
 	e->host = (struct channel_host){
 		.base = e->base, .arg = e, .pick = engine_pick, .post = engine_post, .submit = engine_submit,
-		.may_read = engine_may_read, .conn_end = engine_conn_end, .instance = store_identity(e->store), .connections_max = p->settings.limit_connections,
+		.may_read = engine_may_read, .conn_end = engine_conn_end, .instance = store_identity(e->store),
+		.connections = &e->connections, .connections_max = p->settings.limit_connections,
 	};
 	for (unsigned i = 0; types_channels[i]; i++)
 		e->channels[i] = types_channels[i]->new(&e->host);

@@ -11,6 +11,7 @@
 
 #include "base/map.h"
 #include "channels/channel.h"
+#include "net/http_server.h"
 
 struct control;
 struct desk;
@@ -37,6 +38,7 @@ struct engine {
 	const struct plan *plan;        /* in force; a reference */
 	uint64_t generation;
 	struct channel_host host;
+	struct net_quota connections;   /* host.connections */
 	struct channel_type *channels[ENGINE_TYPES_MAX];  /* one for each of types_channels */
 	struct map owners;              /* stream name -> its worker; names are never forgotten, so that a stream that returns meets its own past */
 	unsigned next_owner;

@@ -18,6 +18,7 @@ struct channel;
 struct event_base;
 struct plan;
 struct diag;
+struct net_quota;
 
 /* One worker as channels see it. Functions are called on that worker's loop unless told otherwise. */
 struct intake_loop {
@@ -104,6 +105,7 @@ struct channel_host {
 	/* The connection of an intake_piece has ended. On its loop; may be NULL. */
 	void (*conn_end)(void *arg, struct intake_loop *l, int conn);
 	const char *instance;                          /* who we are: the same for as long as the store lives */
+	struct net_quota *connections;                 /* of all types together; NULL: each type has its own */
 	unsigned connections_max;                      /* settings.limits.connections; main loop keeps it up to date */
 };
 

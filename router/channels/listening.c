@@ -40,7 +40,8 @@ struct channel_type {
 	uint64_t ids;
 	struct intake_loop **loops;            /* that have a part */
 	unsigned nloops;
-	struct net_quota connections, memory;
+	struct net_quota own, memory;
+	struct net_quota *connections;
 	/* stopping */
 	atomic_uint waiting;
 	int drained_fd;
@@ -79,7 +80,7 @@ static void run_errand(void *arg)
 	void **slot = ops->slot(e->loop);
 
 	if (!*slot)
-		*slot = ops->part_new(e->loop, e->type->host, &e->type->connections, &e->type->memory);
+		*slot = ops->part_new(e->loop, e->type->host, e->type->connections, &e->type->memory);
 	e->run(e, *slot);
 	free(e);
 }
@@ -324,7 +325,7 @@ static void begin(struct channel_type *t, struct listening *l)
 		post(e);
 	} else {
 		l->listener = http_listener_new(t->host->base, l->fd, &(struct http_listener_config){ .object = l->object, .silent = t->ops->silent,
-			.connections = &t->connections, .tls = l->tls != NULL, .on_accept = on_accept, .arg = l });
+			.connections = t->connections, .tls = l->tls != NULL, .on_accept = on_accept, .arg = l });
 		addr_share(l->fd, false);
 	}
 	l->fd = -1;
@@ -335,7 +336,7 @@ void listening_commit(struct channel_type *t, const struct plan *now)
 {
 	struct listening **at = &t->listenings, *l;
 
-	t->connections.max = t->host->connections_max;
+	t->connections->max = t->host->connections_max;
 	/* A small share is enough; but a body that is allowed must be taken some time, and while it grows its buffer is up to twice as large. */
 	t->memory.max = (int64_t)(now->settings.limit_memory / 8);
 	if (t->memory.max < (int64_t)(now->settings.limit_body * 2 + (1 << 20)))
@@ -418,6 +419,7 @@ struct channel_type *listening_new(const struct channel_host *h, const struct li
 
 	t->host = h;
 	t->ops = ops;
+	t->connections = h->connections ? h->connections : &t->own;
 	t->drained_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert(t->drained_fd >= 0);
 	t->drained = event_new(h->base, t->drained_fd, EV_READ, on_all_drained, t);

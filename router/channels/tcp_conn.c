@@ -20,7 +20,7 @@
 #define REFUSED_KEPT (64u << 10)     /* of a line that is too long */
 #define AGAIN_FIRST_US 100000
 #define AGAIN_MAX_US 2000000
-#define LINGER_US 5000000
+#define LINGER_US 2000000
 #define PENDING_MAX_US (60 * INT64_C(1000000)) /* in a line, with no memory left for the rest of it */
 
 struct tcp_conn {
@@ -71,7 +71,8 @@ void tcp_conn_free(struct tcp_conn *c)
 
 static void finish(struct tcp_conn *c)
 {
-	if (c->cut) {
+	/* At a reload or a stop nobody waits for a far end that has all its answers. */
+	if (c->cut || (c->draining && wire_unacknowledged(c->wire) == 0)) {
 		tcp_conn_free(c);
 		return;
 	}

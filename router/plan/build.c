@@ -274,6 +274,21 @@ static void check_scheme(struct compiler *c, const struct template *t, struct co
 	diag_add(c->diag, DIAG_PATTERN, &url.node->at, "what the reference stands for is not a URL that can be used here");
 }
 
+/* A connection needs a port; where none is written there is none that everybody means. */
+static void check_port(struct compiler *c, const struct destination *to, struct conf url)
+{
+	const char *rest = strstr(to->url.literals[0], "://"), *port;
+	long number;
+
+	if (to->transport != TRANSPORT_TCP || to->url.nparams > 0 || !conf_has(url) || rest == NULL || strncmp(to->url.literals[0], "unix:", 5) == 0)
+		return;
+	rest += 3;
+	port = strrchr(rest, ':');
+	number = port != NULL && strchr(port, ']') == NULL ? strtol(port + 1, NULL, 10) : 0;
+	if (number < 1 || number > 65535 || port[1 + strspn(port + 1, "0123456789")] > '/')
+		diag_add(c->diag, DIAG_PATTERN, &url.node->at, "the port is missing or no number from 1 to 65535, as in tcp://host:7000");
+}
+
 static void build_headers(struct compiler *c, struct destination *to, struct conf headers)
 {
 	const char **names;
@@ -385,6 +400,7 @@ static void build_destination(struct compiler *c, struct destination *to, const 
 	to->options = options_make(c, r, e->value, NULL);
 	build_template(c, &to->url, optional(all, "url"));
 	check_scheme(c, &to->url, optional(all, "url"));
+	check_port(c, to, optional(all, "url"));
 	to->url_shown = shown_url(c, to->url.source);
 	build_headers(c, to, optional(all, "headers"));
 	build_topic(c, to, e->key, t, all);

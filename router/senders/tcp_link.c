@@ -330,6 +330,9 @@ static void on_end(void *arg, enum wire_end how, const char *why)
 	struct tcp_link *l = arg;
 	char reason[300];
 
+	/* It closed in good order after its system had everything: had it not read all of that, this would be a reset. */
+	if (how == WIRE_CLOSED && l->sender->talk == TCP_UNANSWERED && l->waiting && wire_unacknowledged(l->wire) == 0)
+		look_unanswered(l);
 	/* What it said before it went is read already; a last line without its end is no answer. */
 	snprintf(reason, sizeof reason, "%s%s", how == WIRE_CERTIFICATE ? "certificate: " : "", why);
 	broken(l, &(struct judgement){ .verdict = how == WIRE_CERTIFICATE ? VERDICT_BLOCKED : VERDICT_RETRY, .reason = reason, .answer = "",

@@ -114,6 +114,7 @@ def at_end(p, path):
         return int(f.read().split()[2]) == os.path.getsize(path)
 
 
+@pytest.mark.long
 def test_a_full_stream_makes_the_file_wait(tmp_path, sink, program):
     lines, idents = stream_of(20000)
     path = tmp_path / "feed"

@@ -98,7 +98,7 @@ def check(far, load, exact=True, but=lambda ident, seq: False):
     return repeats
 
 
-@pytest.mark.parametrize("window", [1, 20, 1000])
+@pytest.mark.parametrize("window", [1, pytest.param(20, marks=pytest.mark.long), 1000])
 def test_20000_lines_each_answered(program, window):
     far = Far(lambda line: b"ok\n")
     load = Load(free_port(), 20, connections=4, batches=(100,))
