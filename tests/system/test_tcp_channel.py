@@ -328,3 +328,34 @@ def test_idle_connections_end_and_their_number_is_bounded(sink, program):
     assert time.monotonic() - began < 15
     assert p.status()["channels"][0]["refused"] == 1
     assert "connections-full" in p.log()
+
+
+ASKED = r"""
+-- A datagram of a made-up protocol: `imei;seq`, answered `got seq` when it is durable and `no` when it cannot be taken.
+local A = {summary = "datagrams of a test"}
+function A.decode(bytes, ctx)
+  local ident, seq = bytes:match("^(%d+);(%d+)$")
+  if not ident then return nil, "no imei" end
+  return {{ident = ident, seq = tonumber(seq)}, after = "got " .. seq}
+end
+A.vectors = {{"one", decode = "1;2", want = {{ident = "1", seq = 2}}}}
+return A
+"""
+
+
+def test_an_adapters_answer_goes_back_to_where_a_datagram_came_from(tmp_path, sink, program):
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "asked.lua").write_text(ASKED)
+    port = free_port()
+    p = program(SPEC.format(listen=f"udp://127.0.0.1:{port}", url=sink.url, more=", format: asked", stream="").replace("data: data,", "data: data, adapters: [adapters],"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as b:
+        for n, s in enumerate((a, b)):
+            s.settimeout(10)
+            s.connect(("127.0.0.1", port))
+            s.send(b"35%d;%d" % (n, n))
+        assert a.recv(100) == b"got 0" and b.recv(100) == b"got 1"
+        a.send(b"nonsense")
+        while p.status()["channels"][0]["refused"] == 0:
+            time.sleep(0.01)
+    p.drained()
+    assert sorted(deliveries(sink, "/far")) == ["350", "351"]

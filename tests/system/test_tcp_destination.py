@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lab import Load, balanced, free_port, message
+from lab import Load, balanced, free_port, sluice
 from test_tcp_channel import certificates
 
 SPEC = """
@@ -296,3 +296,37 @@ def test_an_adapter_greets_each_device_and_reads_its_answers(tmp_path, program):
     assert all(got[i] == list(range(20)) for i in got)
     assert all(logins.count(i) == 1 for i in got), logins
     assert "login refused" in p.log()
+
+
+@pytest.mark.long
+def test_a_far_end_that_is_killed_has_what_it_answered(tmp_path, program):
+    """`sluice sink` keeps a line before it answers; it is killed six times, and the router three times in between."""
+    port, out = free_port(), tmp_path / "got"
+    load = Load(free_port(), 20, connections=4, batches=(100,))
+    p = program(SPEC.format(port=load.port, url=f"tcp://127.0.0.1:{port}", more="", stream=""))
+
+    def far():
+        return subprocess.Popen([sluice, "sink", "--as", "tcp", "--listen", f"127.0.0.1:{port}", "--quiet", "--out", str(out)], stdout=subprocess.DEVNULL)
+
+    f = far()
+    try:
+        load.run(20000, background=True, rate=8000)
+        for i in range(6):
+            time.sleep(0.3)
+            f.kill()
+            f.wait()
+            if i % 2:
+                p.kill()
+                p.start()
+            f = far()
+        load.join()
+        p.drained()
+    finally:
+        f.kill()
+        f.wait()
+
+    class Lines:
+        got = [line for line in out.read_bytes().split(b"\n") if line.endswith(b"}")]
+    repeats = check(Lines, load, exact=False)
+    assert repeats <= 6 * 100 + 3 * 500 + load.unsure
+    assert balanced(p.stream("s"))
