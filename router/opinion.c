@@ -17,6 +17,7 @@
 #include "plan/plan.h"
 #include "senders/sender.h"
 #include "transforms/host.h"
+#include "senders/oauth2.h"
 #include "worker.h"
 
 #define ID_MAX 32
@@ -26,6 +27,7 @@ struct opinions {
 	struct script_judgement judged;
 	struct script_request request;
 	struct script_credentials credentials;
+	struct oauth2 oauth2;
 	const struct stream *stream;    /* whose batch is looked at */
 	struct script_item *items;
 	char (*ids)[ID_MAX];
@@ -42,6 +44,7 @@ struct opinions *opinions_new(struct worker *w)
 	script_judgement_init(&o->judged);
 	script_request_init(&o->request);
 	script_credentials_init(&o->credentials);
+	oauth2_init(&o->oauth2);
 	return o;
 }
 
@@ -52,6 +55,7 @@ void opinions_free(struct opinions *o)
 	script_judgement_fini(&o->judged);
 	script_request_fini(&o->request);
 	script_credentials_fini(&o->credentials);
+	oauth2_fini(&o->oauth2);
 	free(o->items);
 	free(o->ids);
 	free(o->each);
@@ -220,6 +224,8 @@ enum provided opinion_credentials(void *arg, const struct stream *s, const struc
 	struct script_answer a;
 	int said;
 
+	if (!s->destination->adapter)
+		return oauth2_credentials(&o->oauth2, s, answer, out, why, whylen);
 	if (!d)
 		return PROVIDED_NONE;
 	if (answer)

@@ -33,6 +33,21 @@ bool auth_scheme(const char *value, size_t n, const char *scheme, const char **p
 	return n > k;
 }
 
+void auth_base64_add(struct buf *out, const char *p, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *s = (const unsigned char *)p;
+
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v = (uint32_t)s[i] << 16 | (i + 1 < n ? (uint32_t)s[i + 1] << 8 : 0) | (i + 2 < n ? s[i + 2] : 0u);
+
+		buf_addc(out, digits[v >> 18]);
+		buf_addc(out, digits[v >> 12 & 63]);
+		buf_addc(out, i + 1 < n ? digits[v >> 6 & 63] : '=');
+		buf_addc(out, i + 2 < n ? digits[v & 63] : '=');
+	}
+}
+
 static int base64_digit(unsigned char c)
 {
 	if (c >= 'A' && c <= 'Z')

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/auth.h"
 #include "net/http_client.h"
 #include "net/net.h"
 
@@ -57,27 +58,13 @@ void credentials_forget(struct delivery *d)
 
 /* ---- what was provided ------------------------------------------------------------------------------------------------------- */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void add_base64(struct buf *out, const char *p, size_t n)
-{
-	const unsigned char *s = (const unsigned char *)p;
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)s[i] << 16 | (i + 1 < n ? (uint32_t)s[i + 1] << 8 : 0) | (i + 2 < n ? s[i + 2] : 0u);
-		buf_addc(out, digits[v >> 18]);
-		buf_addc(out, digits[v >> 12 & 63]);
-		buf_addc(out, i + 1 < n ? digits[v >> 6 & 63] : '=');
-		buf_addc(out, i + 2 < n ? digits[v & 63] : '=');
-	}
-}
-
 static void add_basic(struct credentials *c, const struct provision *p)
 {
 	struct buf both = BUF_INIT;
 	buf_addf(&both, "%s:%s", p->username, p->password ? p->password : "");
 	buf_add(&c->headers, "Authorization", sizeof "Authorization");
 	buf_adds(&c->headers, "Basic ");
-	add_base64(&c->headers, both.p, both.len);
+	auth_base64_add(&c->headers, both.p, both.len);
 	buf_addc(&c->headers, '\0');
 	c->nheaders++;
 	wipe(&both);

@@ -170,6 +170,12 @@ static bool host_from_message(const struct destination *d)
 	return !authority || !strpbrk(authority + 3, "/?#");
 }
 
+static const char *method_of(const struct destination *d)
+{
+	const char *method = !d->adapter && d->options ? options_text(d->options, "method") : NULL;
+	return method ? method : "POST";
+}
+
 static void http_send(struct sender *s, struct batch *b)
 {
 	const char *names[HEADERS_MAX], *values[HEADERS_MAX];
@@ -188,7 +194,7 @@ static void http_send(struct sender *s, struct batch *b)
 	*f = (struct flight){ .s = s, .b = b };
 	b->driver = f;
 	f->call = http_call(s->peer, &(struct http_outgoing){
-		.method = "POST", .url = b->url,
+		.method = method_of(s->d), .url = b->url,
 		.nheaders = n, .names = names, .values = values,
 		.body = b->body, .body_len = b->body_len,
 		.gzip = s->d->gzip, .host_from_outside = b->worded || host_from_message(s->d),
