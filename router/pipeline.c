@@ -254,7 +254,7 @@ static void offer(struct request *q, const struct target *t, const struct messag
 	got = rendered(q, t, m, head);
 	if (got->result == RENDER_FAILED) {
 		ticket_dead(q->ticket, s->buffer, got->why);
-		troubles_script(s->name, got->why);
+		troubles_script(s->name, head->id, head->ident, head->ident_len, got->why);
 	} else if (got->result == RENDER_SKIPPED || got->n == 0)
 		ticket_skip(q->ticket, s->buffer);
 	for (unsigned i = 0; got->result == RENDER_OK && i < got->n; i++)

@@ -86,6 +86,10 @@ static void one_stream(struct buf *b, struct engine *e, const struct stream *s, 
 	number(b, "dead_letters", c.dead_kept);
 	number(b, "rejected", stats_get(&st->rejected));
 	number(b, "retried", stats_get(&st->retried));
+	if (stats_get(&st->suspended)) {
+		buf_adds(b, ",");
+		text(b, "alarm", "an adapter is suspended: it spent its budget again and again, and its messages become dead letters without a call");
+	}
 	if (d) {
 		number(b, "batches", d->batches);
 		number(b, "in_flight", d->in_flight);

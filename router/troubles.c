@@ -2,6 +2,7 @@
 #include "troubles.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -87,15 +88,18 @@ void troubles_forgotten(const char *channel, uint64_t messages, uint64_t max)
 	pthread_mutex_unlock(&lock);
 }
 
-void troubles_script(const char *stream, const char *why)
+void troubles_script(const char *stream, uint64_t id, const char *ident, size_t ident_len, const char *why)
 {
 	uint64_t n = 1;
+	char who[64];
 	struct troubles *s;
 
 	pthread_mutex_lock(&lock);
 	s = of("stream", stream);
+	snprintf(who, sizeof who, "%.*s", (int)ident_len, ident);
 	if (seldom(&s->script, clock_mono_us(), &n))
-		log_warn(s->object, "transform-failed", "messages=%llu reason=%s hint=%s", (unsigned long long)n, log_quote(why),
+		log_warn(s->object, "transform-failed", "messages=%llu id=%llu ident=%s reason=%s hint=%s", (unsigned long long)n, (unsigned long long)id,
+			log_quote(who), log_quote(why),
 			log_quote("they are kept as dead letters of the stream; put the adapter right and reload"));
 	pthread_mutex_unlock(&lock);
 }

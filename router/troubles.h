@@ -2,6 +2,7 @@
 #ifndef SLUICE_TROUBLES_H
 #define SLUICE_TROUBLES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Requests that sources were told to bring again, and why. Any thread. */
@@ -13,6 +14,6 @@ void troubles_malformed(const char *channel, const char *peer, const char *why);
 /* Messages that the channel's dedupe forgot before their time, of `max` that it may remember. */
 void troubles_forgotten(const char *channel, uint64_t messages, uint64_t max);
 /* A message that became a dead letter of the stream because its transforms failed, and where. */
-void troubles_script(const char *stream, const char *why);
+void troubles_script(const char *stream, uint64_t id, const char *ident, size_t ident_len, const char *why);
 
 #endif

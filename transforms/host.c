@@ -161,8 +161,11 @@ void scripts_free(struct scripts *s)
 {
 	if (!s)
 		return;
-	for (unsigned i = 0; i < s->nrenderings; i++)
+	for (unsigned i = 0; i < s->nrenderings; i++) {
+		for (unsigned k = 0; k < s->chains[i].n; k++)
+			program_resume(&s->chains[i].steps[k]);
 		free(s->chains[i].steps);
+	}
 	free(s->chains);
 	free(s->channels);
 	free(s->destinations);

@@ -9,14 +9,18 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stats.h"
 #include "spec/scalar.h"
 #include "transforms/convert.h"
 #include "transforms/msg.h"
 
 /* Reading a file may take longer than a message: tables are built, functions made. */
 #define LOAD_PATIENCE 10
-/* So many spent budgets in a row, and the adapter is not called for this rendering but for one trial a second. */
+/* So many spent budgets in a row, or so many that a tenth of the time would not pay for them, and the adapter is not called for this rendering but for one
+ * trial a second. The second rule is for one that does well in between: other streams share its thread. */
 #define EXHAUSTED_MAX 5
+#define SPENT_MAX 6
+#define SPENT_SHARE 10
 #define TRIAL_US 1000000
 /* MQTT counts a topic's bytes in 16 bits. */
 #define TOPIC_MAX 65535
@@ -151,6 +155,7 @@ int program_init(struct program *p, struct vm *vm, int table, const char *name, 
 
 void program_fini(struct program *p)
 {
+	program_resume(p);
 	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->transform);
 	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->topic);
 	luaL_unref(p->vm->L, LUA_REGISTRYINDEX, p->ctx);
@@ -209,12 +214,28 @@ static int work(lua_State *L)
 
 static void suspend(struct program *p, const struct call *c, int64_t now)
 {
-	if (++p->exhausted_in_row < EXHAUSTED_MAX)
+	int64_t drained = (now - p->spent_at_us) / SPENT_SHARE;
+
+	/* A whole budget each, however long it took: that the machine is busy is not its fault. */
+	p->spent_us = (p->spent_us > drained ? p->spent_us - drained : 0) + p->vm->limits.time_us;
+	p->spent_at_us = now;
+	if (++p->exhausted_in_row < EXHAUSTED_MAX && p->spent_us <= SPENT_MAX * p->vm->limits.time_us && !p->suspended)
 		return;
-	if (p->exhausted_in_row == EXHAUSTED_MAX)
-		log_error(p->log_name, "suspended", "stream=%s exhausted=%d hint=%s", log_quote(c->stream), EXHAUSTED_MAX,
+	if (!p->suspended) {
+		p->suspended = stats_stream(c->stream);
+		stats_add(&p->suspended->suspended, 1);
+		log_error(p->log_name, "suspended", "stream=%s exhausted=%llu hint=%s", log_quote(c->stream), (unsigned long long)p->counts.exhausted,
 			log_quote("its messages become dead letters; put the adapter right and reload"));
+	}
 	p->trial_us = now + TRIAL_US;
+}
+
+void program_resume(struct program *p)
+{
+	if (p->suspended)
+		stats_add(&p->suspended->suspended, (uint64_t)-1);
+	p->suspended = NULL;
+	p->exhausted_in_row = 0;
 }
 
 enum render_result program_run(struct program *p, const struct message *m, const struct call *c, const char *suffix, unsigned patience,
@@ -227,10 +248,10 @@ enum render_result program_run(struct program *p, const struct message *m, const
 	unsigned rows = out->n;
 	int64_t begin = clock_mono_us();
 
-	if (p->exhausted_in_row >= EXHAUSTED_MAX && begin < p->trial_us) {
+	if (p->suspended && begin < p->trial_us) {
 		p->counts.suspended++;
 		buf_clear(why);
-		buf_addf(why, "adapter %s is suspended: it spent its budget %u times in a row", p->name, p->exhausted_in_row);
+		buf_addf(why, "adapter %s is suspended: it spent its budget again and again", p->name);
 		return RENDER_FAILED;
 	}
 	p->counts.calls++;
@@ -241,9 +262,9 @@ enum render_result program_run(struct program *p, const struct message *m, const
 	int64_t end = clock_mono_us();
 	p->counts.us += end - begin;
 	if (!failed) {
-		if (p->exhausted_in_row >= EXHAUSTED_MAX)
+		if (p->suspended)
 			log_info(p->log_name, "resumed", "stream=%s", log_quote(c->stream));
-		p->exhausted_in_row = 0;
+		program_resume(p);
 		out->state_changed |= j.facts.state_changed;
 		return j.result;
 	}
@@ -255,7 +276,7 @@ enum render_result program_run(struct program *p, const struct message *m, const
 		p->counts.exhausted++;
 		suspend(p, c, end);
 	} else {
-		p->exhausted_in_row = 0;
+		program_resume(p);
 	}
 	return RENDER_FAILED;
 }

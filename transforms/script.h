@@ -35,13 +35,18 @@ struct program {
 	char log_name[80];
 	int transform, topic, ctx; /* registry references; topic may be LUA_NOREF */
 	unsigned exhausted_in_row;
+	int64_t spent_us, spent_at_us; /* budgets that were spent, less a tenth of the time that has passed; and when that was reckoned */
 	int64_t trial_us;          /* suspended: when it may be called next */
+	struct stats_stream *suspended; /* the stream it is suspended for and that says so, or NULL */
 	struct script_counts counts;
 };
 
 /* table: from script_load. options_json may be NULL ({}). name and stream are borrowed. 0, or -1 with why. */
 int program_init(struct program *p, struct vm *vm, int table, const char *name, const char *options_json, const char *stream, struct buf *why);
 void program_fini(struct program *p);
+
+/* It is suspended no longer: it was well, or is gone. */
+void program_resume(struct program *p);
 
 /* One message through the step; its rows are appended to out. `suffix` follows the id in ctx.id ("" or "-3"). patience multiplies the
  * budgets. RENDER_OK with no row cannot be. */

@@ -40,6 +40,7 @@ struct stats_stream {
 	const char *name;
 	struct stats_stream *_Atomic next; /* for stats_stream_next */
 	STATS_STREAM(STATS_FIELD)
+	_Atomic uint64_t suspended;        /* workers on which an adapter of this stream is suspended just now: a level, not a count */
 };
 
 struct stats_channel {

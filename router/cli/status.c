@@ -61,6 +61,8 @@ static void print_streams(const struct node *list)
 		if (*text(s, "paused_by"))
 			printf("%-20s   paused by %s\n", "", strcmp(text(s, "paused_by"), "command") == 0 ? "command: `sluice resume`, or the next start, ends it" :
 				"the specification");
+		if (*text(s, "alarm"))
+			printf("%-20s   ALARM: %s\n", "", text(s, "alarm"));
 		if (*text(s, "reason"))
 			printf("%-20s   %s (%s waiting)\n", "", text(s, "reason"), say_size(number(s, "bytes"), b, sizeof b));
 	}

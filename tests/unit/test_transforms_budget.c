@@ -1,6 +1,8 @@
 /* What scripts find and do not find, how an adapter is suspended, and that failures leave nothing behind. */
 #include "transforms_kit.h"
 
+#include "base/stats.h"
+
 static const char *const absent[] = { "load", "loadstring", "loadfile", "dofile", "require", "package", "debug", "io", "os", "coroutine",
 	"collectgarbage", "print", "string.dump", "math.random", "math.randomseed", "_G" };
 
@@ -69,6 +71,37 @@ static void test_suspension(void **state)
 	kit_close(&k);
 }
 
+/* One that does well in between is no better for its neighbours. */
+static void test_suspension_of_one_that_does_well_in_between(void **state)
+{
+	(void)state;
+	struct kit k;
+	struct script_counts c;
+	int failed = 0;
+	kit_open(&k, "", "if msg.loop then while true do end end return msg");
+	while (!strstr(k.why, "suspended")) {
+		assert_true(failed++ < 20);
+		kit_send(&k, "{\"loop\":1}");
+		if (!strstr(k.why, "suspended"))
+			kit_send(&k, "{\"a\":1}");
+	}
+	scripts_counts(k.s, &k.rendering, &c);
+	assert_in_range(c.exhausted, 6, 9);
+	assert_int_equal(stats_get(&stats_stream("copy")->suspended), 1);
+	assert_int_equal(kit_send(&k, "{\"a\":1}"), RENDER_FAILED);
+	usleep(1050000);
+	assert_string_equal(kit_out(&k, "{\"a\":1}"), "{\"a\":1}");
+	assert_int_equal(stats_get(&stats_stream("copy")->suspended), 0);
+	/* It is forgotten as slowly as it may go on. */
+	for (failed = 0; !strstr(k.why, "suspended"); failed++)
+		kit_send(&k, failed % 2 ? "{\"a\":1}" : "{\"loop\":1}");
+	scripts_counts(k.s, &k.rendering, &c);
+	assert_in_range(c.exhausted, 6 + 4, 9 + 8);
+	assert_int_equal(stats_get(&stats_stream("copy")->suspended), 1);
+	kit_close(&k);
+	assert_int_equal(stats_get(&stats_stream("copy")->suspended), 0); /* gone with its plan */
+}
+
 static size_t resident(void)
 {
 	size_t pages = 0, ignored;
@@ -107,6 +140,7 @@ int main(void)
 		cmocka_unit_test(test_own_world_for_each_file),
 		cmocka_unit_test(test_useful_things_work),
 		cmocka_unit_test(test_suspension),
+		cmocka_unit_test(test_suspension_of_one_that_does_well_in_between),
 		cmocka_unit_test(test_failing_calls_leave_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
