@@ -1,10 +1,10 @@
 /* lua/ADAPTERS.md is held to what it says: each line `CALL --> RESULT` of it is run, and each function that scripts are given stands in one. */
 #include "transforms_kit.h"
 
-static FILE *guide(void)
+static FILE *source(const char *name)
 {
 	char path[4096];
-	snprintf(path, sizeof(path), "%s/lua/ADAPTERS.md", getenv("SLUICE_SRC") ? getenv("SLUICE_SRC") : ".");
+	snprintf(path, sizeof(path), "%s/%s", getenv("SLUICE_SRC") ? getenv("SLUICE_SRC") : ".", name);
 	FILE *f = fopen(path, "r");
 	assert_non_null(f);
 	return f;
@@ -25,7 +25,7 @@ static void test_each_example_gives_what_it_says(void **state)
 	(void)state;
 	char line[1024];
 	int n = 0, examples = 0;
-	FILE *f = guide();
+	FILE *f = source("lua/ADAPTERS.md");
 	while (fgets(line, sizeof(line), f)) {
 		char *arrow = strstr(line, "-->"), body[2048];
 		n++;
@@ -53,7 +53,7 @@ static void test_each_function_has_an_example(void **state)
 	struct kit k;
 	char line[1024];
 	int functions = 0;
-	FILE *f = guide();
+	FILE *f = source("lua/ADAPTERS.md");
 	while (fgets(line, sizeof(line), f))
 		if (strstr(line, "-->"))
 			buf_adds(&text, line);
@@ -69,6 +69,36 @@ static void test_each_function_has_an_example(void **state)
 	free(names);
 	kit_close(&k);
 	buf_fini(&text);
+}
+
+/* What editors are told of is what there is. */
+static void test_the_annotations_name_what_there_is(void **state)
+{
+	(void)state;
+	struct buf text = BUF_INIT, body = BUF_INIT;
+	struct kit k;
+	char line[1024];
+	int annotated = 0;
+	FILE *f = source("lua/meta/sluice.lua");
+	buf_adds(&body, "local n = 0\n");
+	while (fgets(line, sizeof(line), f)) {
+		char *end = strchr(line, '(');
+		if (strncmp(line, "function ", 9) != 0 || !end || memchr(line, ':', (size_t)(end - line)))
+			continue;
+		*end = '\0';
+		buf_addf(&text, "%s\n", line + 9);
+		buf_addf(&body, "if type(%s) ~= 'function' then return '%s' end\n", line + 9, line + 9);
+		annotated++;
+	}
+	fclose(f);
+	buf_addf(&body, "for name, lib in pairs{json = json, crypto = crypto, time = time, units = units, geo = geo, csv = csv, xml = xml, form = form, url = url, log = log} do"
+		" for key, v in pairs(lib) do if type(v) == 'function' then n = n + 1 end end end return tostring(n)");
+	kit_open(&k, "", body.p);
+	snprintf(line, sizeof(line), "%d", annotated);
+	assert_string_equal(kit_out(&k, "{}"), line);
+	kit_close(&k);
+	buf_fini(&text);
+	buf_fini(&body);
 }
 
 static void fails(const char *body, const char *part)
@@ -123,6 +153,7 @@ static void test_the_prelude_at_its_edges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_each_example_gives_what_it_says), cmocka_unit_test(test_each_function_has_an_example),
+		cmocka_unit_test(test_the_annotations_name_what_there_is),
 		cmocka_unit_test(test_the_prelude_at_its_edges) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
