@@ -30,7 +30,7 @@ static const struct { const char *name; int kind; const char *words; int transpo
 	{ "topic", LUA_TFUNCTION, "a function (msg, ctx)", MQTT },
 	{ "hello", LUA_TFUNCTION, "a function (ctx)", TCP },
 	{ "reply", LUA_TFUNCTION, "a function (bytes, ctx)", TCP },
-	{ "verdict", LUA_TFUNCTION, "a function (answer, batch, ctx)", HTTP | MQTT },
+	{ "verdict", LUA_TFUNCTION, "a function (answer, batch, ctx)", HTTP },
 	{ "credentials", LUA_TFUNCTION, "a function (ctx)", HTTP | MQTT },
 	{ "token", LUA_TFUNCTION, "a function (answer, ctx)", HTTP | MQTT },
 };

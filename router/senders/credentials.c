@@ -1,9 +1,9 @@
 /* credentials.c - see credentials.h. When a stream logs in, and what it does when it cannot.
  *
  * The hard idea is when to ask. Not before there is something to send; again when nine tenths of their life are over (a minute before the
- * end at most), while the old ones still serve; and at once after a 401. A 401 alone does not say whether the credentials have ended or
- * are wrong, so the set that follows one is *doubted*: refused as well, before anything was accepted, it counts as blocked, and each later
- * probe begins by logging in. What was sent with an older set than the one in hand says nothing about that one and is sent again.
+ * end at most), while the old ones still serve; and at once when the far end does not take them (401, an MQTT server's no). That alone does
+ * not say whether they have ended or are wrong, so the set that follows is *doubted*: refused as well, before anything was accepted, it
+ * counts as blocked, and each later probe begins by logging in. What was sent with an older set than the one in hand says nothing about that one and is sent again.
  *
  * Failing to log in is a failing destination: the same hold, the same back-off, the reason in status and log. No secret is in either: of an
  * answer that refuses, only the status and the error code of RFC 6749 (section 5.2) are told. */
@@ -24,6 +24,7 @@
 #define RENEW_EARLY_US (60 * INT64_C(1000000))
 #define RENEW_AGAIN_US (5 * INT64_C(1000000))
 #define HEADERS_MAX 32
+#define LOGIN_MAX 65535u      /* MQTT counts such texts in 16 bits */
 
 static void wipe(struct buf *b)
 {
@@ -32,11 +33,21 @@ static void wipe(struct buf *b)
 	buf_fini(b);
 }
 
+static void wipe_text(char **s)
+{
+	if (*s)
+		explicit_bzero(*s, strlen(*s));
+	free(*s);
+	*s = NULL;
+}
+
 static void drop(struct credentials *c)
 {
 	c->have = false;
 	c->nheaders = 0;
 	wipe(&c->headers);
+	wipe_text(&c->username);
+	wipe_text(&c->password);
 }
 
 static void cancel(struct credentials *c)
@@ -87,6 +98,8 @@ static void take(struct delivery *d, const struct provision *p)
 	c->nheaders = p->nheaders;
 	if (p->username && !authorized)
 		add_basic(c, p);
+	c->username = p->username ? xstrdup(p->username) : NULL;
+	c->password = p->password ? xstrdup(p->password) : NULL;
 	int64_t early = p->lives_us / 10 < RENEW_EARLY_US ? p->lives_us / 10 : RENEW_EARLY_US;
 	c->ends = p->lives_us > 0 ? now + p->lives_us : INT64_MAX;
 	c->renew = p->lives_us > 0 ? c->ends - early : INT64_MAX;
@@ -196,7 +209,10 @@ static void go(struct delivery *d, const struct answer *answer)
 		d->credentials.none = true;
 		break;
 	case PROVIDED:
-		take(d, &p);
+		if ((p.username && strlen(p.username) > LOGIN_MAX) || (p.password && strlen(p.password) > LOGIN_MAX))
+			failed(d, "a name or password of more than 65535 bytes", &(struct judgement){ .status = 0 }, false);
+		else
+			take(d, &p);
 		break;
 	case PROVIDED_ASK:
 		if (answer)
@@ -252,6 +268,12 @@ bool credentials_refused(struct delivery *d, const struct work *w)
 		c->doubted = true;
 	}
 	return again;
+}
+
+struct login credentials_login(void *arg)
+{
+	const struct credentials *c = &((const struct delivery *)arg)->credentials;
+	return (struct login){ c->username, c->password };
 }
 
 void credentials_accepted(struct delivery *d)

@@ -298,7 +298,7 @@ struct delivery *delivery_new(const struct delivery_env *env, const struct plan 
 	d->env = *env;
 	d->host = (struct sender_host){ .base = env->base, .net = env->net, .stream = NULL, .arg = d, .judge = verdict_judge, .instance = store_identity(env->store),
 	                                .adapter_verdict = env->adapter_verdict ? adapter_verdict : NULL,
-	                                .hello = adapter_hello, .reply = adapter_reply, .conn_end = adapter_conn_end };
+	                                .hello = adapter_hello, .reply = adapter_reply, .conn_end = adapter_conn_end, .login = credentials_login };
 	d->plan = plan_ref(plan);
 	d->s = s;
 	struct buf object = BUF_INIT;

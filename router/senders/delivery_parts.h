@@ -87,6 +87,7 @@ struct credentials {
 	int64_t renew, ends;       /* mono */
 	unsigned nheaders;
 	struct buf headers;        /* name NUL value NUL … */
+	char *username, *password; /* or NULL */
 	struct http_peer *peer;
 	struct http_call *call;    /* asking for them */
 	struct buf body;           /* … with this */
@@ -274,8 +275,9 @@ void addresses_resume(struct delivery *d);
 
 /* credentials.c */
 bool credentials_ready(struct delivery *d);   /* may a batch go, as far as they are concerned? Begins to get them when they are needed. */
-bool credentials_refused(struct delivery *d, const struct work *w);  /* it was answered 401: true: send it again with others */
+bool credentials_refused(struct delivery *d, const struct work *w);  /* it was not authorized: true: send it again with others */
 void credentials_accepted(struct delivery *d);
+struct login credentials_login(void *arg);    /* sender_host.login */
 void credentials_forget(struct delivery *d);  /* other settings, or the end */
 
 /* verdict.c */

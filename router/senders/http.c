@@ -97,7 +97,8 @@ static void on_reply(void *arg, const struct http_reply *r)
 	char reason[400];
 	struct judgement j = { .verdict = VERDICT_RETRY, .status = r->status, .reason = reason,
 	                       .answer = r->body, .answer_len = r->len < ANSWER_SHOWN ? r->len : ANSWER_SHOWN,
-	                       .reached = r->trouble == HTTP_ANSWERED || r->trouble == HTTP_CUT, .absent = r->trouble == HTTP_UNREACHABLE };
+	                       .reached = r->trouble == HTTP_ANSWERED || r->trouble == HTTP_CUT, .absent = r->trouble == HTTP_UNREACHABLE,
+	                       .unauthorized = r->trouble == HTTP_ANSWERED && r->status == 401 };
 	snprintf(reason, sizeof reason, "%s", r->why);
 	switch (r->trouble) {
 	case HTTP_ANSWERED:

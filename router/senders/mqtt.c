@@ -136,6 +136,7 @@ static void judge(struct flight *f)
 	else if (counts[FATE_DONE] < f->n)
 		j.verdict = VERDICT_RETRY;
 	j.absent = counts[FATE_LINK] && f->absent;
+	j.unauthorized = counts[FATE_LINK] == f->n && j.verdict == VERDICT_BLOCKED && (f->status == MQTT_BAD_CREDENTIALS || f->status == MQTT_NOT_AUTHORIZED);
 	if (counts[FATE_DONE] < f->n && counts[FATE_LINK] < f->n)
 		j.each = f->each;
 	s->host.judge(s->host.arg, f->b, &j);

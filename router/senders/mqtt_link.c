@@ -375,11 +375,14 @@ static void client_id(const struct link *l, char out[CLIENT_ID_MAX])
 	buf_fini(&b);
 }
 
+static struct mqtt_text text_of(const char *s)
+{
+	return (struct mqtt_text){ s, s ? strlen(s) : 0 };
+}
+
 static struct mqtt_text text_option(const struct options *o, const char *name)
 {
-	const char *s = options_text(o, name);
-
-	return (struct mqtt_text){ s, s ? strlen(s) : 0 };
+	return text_of(options_text(o, name));
 }
 
 /* May this link have a connection now? The one of a device that has nothing to do makes room. */
@@ -401,6 +404,7 @@ static void dial(struct link *l)
 {
 	static const struct mqtt_client_calls calls = { .connected = on_connected, .acked = on_acked, .pong = on_pong, .room = on_room, .ended = on_ended };
 	const struct options *o = l->s->d->options;
+	struct login login = l->s->host.login ? l->s->host.login(l->s->host.arg) : (struct login){ NULL, NULL };
 	char id[CLIENT_ID_MAX];
 
 	client_id(l, id);
@@ -410,8 +414,9 @@ static void dial(struct link *l)
 	l->client = mqtt_client_new(l->s->host.base, &(struct mqtt_client_settings){
 		.to = &l->s->to, .tls = l->s->tls, .bind = options_text(o, "bind"), .window = l->s->d->window,
 		.timeout_us = timeout_of(at(l, l->waiting.first)),
-		.connect = { .version = l->s->version, .client_id = { id, strlen(id) }, .username = text_option(o, "username"), .password = text_option(o, "password"),
-		             .clean = true, .keep_alive = (uint16_t)(options_int(o, "keep-alive") / 1000000) },
+		.connect = { .version = l->s->version, .client_id = { id, strlen(id) },
+		             .username = login.username ? text_of(login.username) : text_option(o, "username"),
+		             .password = login.username ? text_of(login.password) : text_option(o, "password"), .clean = true, .keep_alive = (uint16_t)(options_int(o, "keep-alive") / 1000000) },
 	}, &calls, l);
 }
 

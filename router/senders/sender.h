@@ -66,6 +66,7 @@ struct judgement {
 	const char *answer; size_t answer_len;/* the far end's words, at most 4 KiB of them */
 	int64_t retry_after_us;               /* asked for by the far end; 0: not */
 	const struct entry_verdict *each;     /* per-message verdicts, n of them, or NULL; those that are RETRY are held as `verdict` says, if that is BLOCKED */
+	bool unauthorized;                    /* it did not take the credentials it was shown */
 	bool absent;                          /* nobody took the connection (refused, no route, no name): asking again costs the far end nothing */
 	bool reached;                         /* the far end was reached and spoke (false: DNS, connect, TLS, reset, timeout) */
 };
@@ -80,6 +81,9 @@ struct answer {
 
 /* What an adapter read on a connection: verdicts of the oldest messages without one; borrowed. */
 struct tcp_reply { unsigned n; const struct entry_verdict *each; bool blocked; /* of a failure: the far end will not have us */ };
+
+/* Who we are, for transports that say it when they connect. NULL: nobody says. */
+struct login { const char *username, *password; };
 
 /* What delivery gives a driver; lives as long as the sender. */
 struct sender_host {
@@ -99,6 +103,9 @@ struct sender_host {
 	int (*reply)(void *arg, const char *ident, int *conn, const char *bytes, size_t n, unsigned waiting, size_t *used, struct tcp_reply *out, char *why,
 	             size_t whylen);
 	void (*conn_end)(void *arg, int conn);
+	/* What a provider of credentials (senders/credentials.h) says for a connection that is made now; it stands before what the settings say.
+	 * Good until the loop goes on. May be NULL. */
+	struct login (*login)(void *arg);
 };
 
 /* ---- the driver ------------------------------------------------------------------------------------------------------- */

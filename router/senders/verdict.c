@@ -346,7 +346,7 @@ void verdict_judge(void *arg, struct batch *b, const struct judgement *j)
 	if (d->status.ack_us_last > d->status.ack_us_max)
 		d->status.ack_us_max = d->status.ack_us_last;
 	record(d, b, j);
-	if (j->status == 401 && !j->each && (j->verdict == VERDICT_BLOCKED || j->verdict == VERDICT_RETRY) && credentials_refused(d, w))
+	if (j->unauthorized && !j->each && (j->verdict == VERDICT_BLOCKED || j->verdict == VERDICT_RETRY) && credentials_refused(d, w))
 		go_on(d, w);
 	else if (j->each)
 		judge_each(d, w, j);

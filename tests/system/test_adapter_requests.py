@@ -1,10 +1,12 @@
 """Requests in an adapter's words, and logging in: the real program against a platform that gives tokens, ends them and refuses them."""
 import json
 import time
+import urllib.request
 
 import pytest
 
 from lab import Platform, balanced, free_port
+from lab.mqtt import Broker
 
 SPEC = """
 sluice: 1
@@ -81,7 +83,6 @@ def write(folder, body):
 
 
 def send(port, *messages):
-    import urllib.request
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/messages", json.dumps(messages).encode(), timeout=20) as r:
         assert r.status == 200
 
@@ -214,3 +215,68 @@ def test_a_request_that_fails_in_lua_holds_with_its_line_until_it_is_mended(tmp_
     p.drained()
     assert p.stream("out")["accepted"] == 2 and balanced(p.stream("out"))
     far.close()
+
+
+# ---- mqtt: who we are is said when we connect -----------------------------------------------------------------------------------
+
+TOPICS = """
+sluice: 1
+settings: {{data: data, adapters: [adapters]}}
+channels: {{in: {{type: http, listen: '127.0.0.1:{port}', path: /messages}}}}
+destinations: {{far: {{type: hub, url: 'mqtt://127.0.0.1:{far}', username: "${{env:HOME}}", password: "${{env:PATH}}"}}}}
+streams: {{out: {{to: far, retry: {{first: 20ms, max: 50ms}}}}}}
+subscriptions: [{{stream: out, channels: [in]}}]
+"""
+
+HUB = """
+local A = {transport = "mqtt"}
+function A.topic(msg) return "devices/" .. msg.ident end
+function A.transform(msg) return msg end
+function A.credentials() return {request = {url = "%s/sign"}} end
+function A.token(answer) return {username = "hub", password = answer.body} end
+return A
+"""
+
+
+class Signer(Platform):
+    """Answers GET with a password, another each time."""
+
+    def __init__(self):
+        super().__init__()
+        given = self.given = []
+
+        def do_GET(handler):
+            given.append(f"password {len(given) + 1}")
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(given[-1])))
+            handler.end_headers()
+            handler.wfile.write(given[-1].encode())
+
+        self.server.RequestHandlerClass.do_GET = do_GET
+
+
+def test_an_mqtt_server_is_told_who_we_are_and_told_again_when_it_does_not_know_us_any_more(tmp_path, program):
+    signer = Signer()
+    bad = set()
+    broker = Broker(connack=lambda c: (0x87 if c["username"] != "hub" or c["password"] not in signer.given or c["password"] in bad else 0, b""))
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters/hub.lua").write_text(HUB % signer.url)
+    port = free_port()
+    p = program(TOPICS.format(port=port, far=broker.port))
+    send(port, {"ident": "a", "n": 1})
+    p.drained()
+    assert [c["password"] for c in broker.connects] == ["password 1"]
+    # The first password is not good any more, which shows at the next connection.
+    bad.add("password 1")
+    broker.cut()
+    send(port, {"ident": "a", "n": 2})
+    p.drained()
+    assert broker.connects[-1]["password"] == signer.given[-1] != "password 1" and p.stream("out")["accepted"] == 2 and "blocked" not in p.log()
+    # None is good: blocked, and what waits is kept.
+    bad |= {f"password {n}" for n in range(100)}
+    broker.cut()
+    send(port, {"ident": "a", "n": 3})
+    until(lambda: p.stream("out")["state"] == "blocked")
+    assert p.stream("out")["buffered"] == 1 and "password " not in p.log() + json.dumps(p.status())
+    broker.close()
+    signer.close()

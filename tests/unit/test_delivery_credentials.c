@@ -66,7 +66,7 @@ static const char *header(const struct batch *b, const char *name)
 
 static void refuse_401(struct world *w)
 {
-	answer(w, 0, (struct judgement){ .verdict = VERDICT_BLOCKED, .reason = "HTTP 401", .status = 401, .reached = true });
+	answer(w, 0, (struct judgement){ .verdict = VERDICT_BLOCKED, .reason = "HTTP 401", .status = 401, .unauthorized = true, .reached = true });
 }
 
 static void they_are_had_before_the_first_batch_and_not_sooner(void **state_)
