@@ -160,7 +160,7 @@ local function dropped(warnings, batch)
   for _, w in ipairs(warnings) do
     if type(w) == "table" and w.action == "drop" then
       rows = rows or rows_by_name(batch)
-      local of_name = rows[string.format("%s@%s", tostring(w.dev):lower(), tostring(w.tsp))]
+      local of_name = rows[string.format("%s@%s", tostring(w.dev):lower(), tostring(kind(w.tsp) and tointeger(w.tsp) or w.tsp))]
       local i = of_name and table.remove(of_name, 1)
       if i then
         list = list or {}
@@ -373,6 +373,8 @@ A.vectors = {
   answered("taken with a warning", 200, '{"result":"OK","warning":[{"tsp":1511273867317000,"code":"tsp-past","dev":"35A058060495422C7934","action":"pass"}]}', "done"),
   answered("one row dropped", 200, '{"result":"OK","warning":[{"tsp":1511273868317000,"msg":"outside","code":"not-pl","dev":"35a058060495422c7934","action":"drop"}]}',
     {"done", {"refused", "e-TOLL dropped it, not-pl: outside"}}),
+  answered("a row whose time has an exponent", 200, '{"result":"OK","warning":[{"tsp":1.511273868317e15,"code":"not-pl","dev":"35A058060495422C7934","action":"drop"}]}',
+    {"done", {"refused", "e-TOLL dropped it, not-pl"}}),
   answered("two rows of one time", 200, '{"result":"OK","warning":[{"tsp":1511273867317000,"code":"dev-unknown","dev":"35A058060495422C7934","action":"drop"},' ..
     '{"tsp":1511273867317000,"code":"dev-unknown","dev":"35A058060495422C7934","action":"drop"}]}',
     {{"refused", "e-TOLL dropped it, dev-unknown"}, {"refused", "e-TOLL dropped it, dev-unknown"}}, {two[1], two[1]}),
