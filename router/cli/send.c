@@ -25,7 +25,7 @@ static const char help[] =
 	"The messages of one device keep their order. What was not answered is sent again.\n"
 	"\n"
 	"  --to URL             the channel: http://host:port/path, https://…, tcp://host:port, tcps://…, unix:///path, udp://host:port,\n"
-	"                       or file:///path (lines are appended)\n"
+	"                       file:///path (lines are appended), or mqtt://host/topic, mqtts://… ({ident} in the topic is the message's)\n"
 	"  --acknowledge        the channel answers each line (`acknowledge: line`): wait for that, and send again what was not answered\n"
 	"  --csv                FILE is CSV, the first row names the parameters (as is a FILE that ends in .csv)\n"
 	"  --batch N            messages in a request (100)\n"
@@ -98,7 +98,7 @@ static bool way_of(struct send *s)
 {
 	static const struct { const char *scheme; enum send_way way; } ways[] = {
 		{ "http://", SEND_HTTP }, { "https://", SEND_HTTP }, { "tcp://", SEND_STREAM }, { "tcps://", SEND_STREAM }, { "unix://", SEND_STREAM },
-		{ "udp://", SEND_DATAGRAMS }, { "file://", SEND_FILE },
+		{ "udp://", SEND_DATAGRAMS }, { "file://", SEND_FILE }, { "mqtt://", SEND_MQTT }, { "mqtts://", SEND_MQTT },
 	};
 
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
@@ -196,7 +196,7 @@ static int options(struct send *s, int argc, char **argv)
 	}
 	s->file = argv[optind];
 	if (!s->url || !way_of(s)) {
-		fputs("sluice send: --to is missing, or no http://, https://, tcp://, tcps://, unix://, udp:// or file:// URL\n", stderr);
+		fputs("sluice send: --to is missing, or no http://, https://, tcp://, tcps://, unix://, udp://, file://, mqtt:// or mqtts:// URL\n", stderr);
 		return EX_USAGE;
 	}
 	s->csv |= strlen(s->file) > 4 && strcmp(s->file + strlen(s->file) - 4, ".csv") == 0;

@@ -27,10 +27,11 @@ struct send_item {
 	uint64_t line;
 };
 
+struct send_mqtt;
 struct send_wire;
 
 /* Where messages go. */
-enum send_way { SEND_HTTP, SEND_STREAM, SEND_DATAGRAMS, SEND_FILE };
+enum send_way { SEND_HTTP, SEND_STREAM, SEND_DATAGRAMS, SEND_FILE, SEND_MQTT };
 
 /* A CSV file's columns, and the row in hand. */
 struct send_csv { struct buf names, row, cell; unsigned n; };
@@ -48,7 +49,8 @@ struct send_lane {
 	pthread_cond_t wake;
 	struct send_batch *filling; /* the reader's */
 	struct send_batch *next;    /* lock */
-	struct send_wire *wire;     /* for what is not HTTP; this and the rest: the lane's */
+	struct send_wire *wire;     /* for what is neither HTTP nor MQTT; this and the rest: the lane's */
+	struct send_mqtt *mqtt;
 	CURL *easy;
 	struct buf body, answer;
 	struct index ix;
@@ -143,12 +145,19 @@ struct send_answer {
 enum send_verdict send_answer_read(struct send_answer *a, long status, const char *body, size_t len, unsigned n, struct index *ix,
 	void (*refused)(void *arg, unsigned index, const char *reason), void *arg);
 
-/* ---- send_wire.c: what is not HTTP */
+/* ---- send_wire.c: lines and datagrams */
 
 struct send_wire *send_wire_new(struct send *s);
 void send_wire_free(struct send_wire *w);   /* NULL is fine; waits for what was written to arrive */
 /* n messages of the batch; `first` for the first attempt: later ones send what is not settled yet. a->taken and a->listed count all attempts. */
 enum send_verdict send_wire_try(struct send_wire *w, const struct send_batch *b, unsigned from, unsigned n, bool first, struct send_answer *a,
+	void (*refused)(void *arg, unsigned index, const char *reason), void *arg);
+
+/* ---- send_mqtt.c: the same for MQTT */
+
+struct send_mqtt *send_mqtt_new(struct send *s);
+void send_mqtt_free(struct send_mqtt *q);   /* NULL is fine */
+enum send_verdict send_mqtt_try(struct send_mqtt *q, const struct send_batch *b, unsigned from, unsigned n, bool first, struct send_answer *a,
 	void (*refused)(void *arg, unsigned index, const char *reason), void *arg);
 
 /* ---- send_csv.c */

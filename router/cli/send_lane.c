@@ -238,7 +238,8 @@ static void send_range(struct send_lane *lane, const struct send_batch *b, unsig
 			code = post(lane, &status);
 		}
 		if (s->way != SEND_HTTP) {
-			verdict = send_wire_try(lane->wire, b, from, n, attempt == 0, &a, on_refused, &r);
+			verdict = s->way == SEND_MQTT ? send_mqtt_try(lane->mqtt, b, from, n, attempt == 0, &a, on_refused, &r) :
+				send_wire_try(lane->wire, b, from, n, attempt == 0, &a, on_refused, &r);
 			pthread_mutex_lock(&s->lock);
 			s->counts.requests++;
 			pthread_mutex_unlock(&s->lock);
@@ -307,6 +308,7 @@ static void *lane_run(void *arg)
 	}
 	pthread_mutex_unlock(&s->lock);
 	send_wire_free(lane->wire);
+	send_mqtt_free(lane->mqtt);
 	pthread_mutex_lock(&s->lock);
 	s->running--;
 	pthread_cond_signal(&s->room);
@@ -326,9 +328,11 @@ int send_lanes_start(struct send *s)
 		index_init(&lane->ix);
 		if (s->way == SEND_HTTP)
 			lane->easy = easy_new(lane);
+		else if (s->way == SEND_MQTT)
+			lane->mqtt = send_mqtt_new(s);
 		else
 			lane->wire = send_wire_new(s);
-		if ((!lane->easy && !lane->wire) || pthread_create(&lane->thread, NULL, lane_run, lane) != 0) {
+		if ((!lane->easy && !lane->wire && !lane->mqtt) || pthread_create(&lane->thread, NULL, lane_run, lane) != 0) {
 			fprintf(stderr, "sluice send: connection %u could not be set up: take fewer --connections\n", i + 1);
 			return EX_OSERR;
 		}

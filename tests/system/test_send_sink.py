@@ -590,3 +590,31 @@ def test_wialon_sinks_understand_the_published_examples(tmp_path, sink):
     assert [m["timestamp"] for m in got] == [1351006799, 1367096161, 1367096161, 1367096162]
     assert got[0]["dparam"] == 3.14159265 and got[0]["iparam"] == -55 and got[0]["tparam"] == "lorem" and got[0]["ident"] == "imei"
     assert (got[3]["position.latitude"], got[3]["position.longitude"]) == (-55.743375, -37.66139)
+
+
+@pytest.mark.skipif(not (pathlib.Path("/usr/sbin/mosquitto").exists() and shutil.which("mosquitto_sub")), reason="mosquitto is not here")
+def test_messages_published_to_mosquitto(tmp_path):
+    from lab import free_port
+    port = free_port()
+    (tmp_path / "m.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
+    lines = messages(500)
+    lines[17] = '{"timestamp":1,"seq":17}'
+    broker = subprocess.Popen(["/usr/sbin/mosquitto", "-c", str(tmp_path / "m.conf")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        watch = subprocess.Popen(["mosquitto_sub", "-p", str(port), "-t", "fleet/+/in", "-q", "1", "-V", "5", "-C", "499"], stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        run = send(write(tmp_path, lines), "--to", f"mqtt://127.0.0.1:{port}/fleet/{{ident}}/in", "--batch", 50, "--connections", 2, "--json")
+        assert run.returncode == 65, run.stderr
+        got = result(run)
+        assert (got["taken"], got["refused"]) == (499, 1)
+        out, _ = watch.communicate(timeout=20)
+        assert sorted(out.splitlines()) == sorted(lines[:17] + lines[18:])
+    finally:
+        broker.kill()
+        broker.wait()
+    away = send(write(tmp_path, lines), "--to", f"mqtt://127.0.0.1:{port}/x", "--patience", "1s")
+    assert away.returncode == 69 and "Connection refused" in away.stderr
