@@ -194,6 +194,9 @@ static void store_part(struct buf *b, struct store *s)
 	number(b, "disk_bytes", c.disk_bytes);
 	number(b, "memory_bytes", c.memory_bytes);
 	number(b, "free_bytes", c.free_bytes);
+	number(b, "states", c.states);
+	number(b, "state_bytes", c.state_bytes);
+	number(b, "states_read", c.states_read);
 	seconds(b, "commit_latency", (int64_t)c.commit_us_last);
 	seconds(b, "commit_latency_max", (int64_t)c.commit_us_max);
 	number(b, "records_lost", c.records_lost);

@@ -88,7 +88,7 @@ void commit_delete(struct store *s, const struct key *k)
 /* Mono time at which there is something to do; 0: now. */
 static int64_t due(const struct store *s)
 {
-	if (s->stop || s->tickets || s->name_asks || s->name_changes || s->dead_drops || (s->hurry && s->settlements))
+	if (s->stop || s->tickets || s->name_asks || s->name_changes || s->dead_drops || s->state_drops || (s->hurry && s->settlements))
 		return 0;
 	return s->settle_since ? s->settle_since + SETTLE_WAIT_US : INT64_MAX;
 }
@@ -515,7 +515,7 @@ void *commit_main(void *store)
 	store_lock(s);
 	for (;;) {
 		wait_for_work(s);
-		bool idle = !s->tickets && !s->settlements && !s->compact && !s->name_asks && !s->name_changes && !s->dead_drops;
+		bool idle = !s->tickets && !s->settlements && !s->compact && !s->name_asks && !s->name_changes && !s->dead_drops && !s->state_drops;
 		if (s->stop && (s->abandoned || idle || !s->db || failures >= FAILURES_AT_END))
 			break;
 		take(s);

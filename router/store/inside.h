@@ -308,6 +308,7 @@ struct store {
 	unsigned ncompact;
 	struct name *name_asks;     /* to be written */
 	struct name_changes *name_changes; /* likewise */
+	struct state_drop { uint32_t stream; bool done; struct state_drop *next; } *state_drops;
 	struct dead_drop { uint32_t owner; uint64_t from, to; struct dead_drop *next; } *dead_drops;
 
 	/* lock */
@@ -393,7 +394,7 @@ void states_count(struct store *s, struct store_counts *out);
 bool states_stand(struct store *s, const struct ticket *t);
 void states_take(struct store *s, const struct ticket *t);
 void states_refuse(struct store *s, const struct ticket *t);
-void states_write(struct store *s);                             /* what was taken, into the commit under way */
+void states_write(struct store *s);                             /* what was taken, and what store_drop_states asked for, into the commit under way */
 void states_end(struct store *s, bool ok);                      /* lock: and that is on disk now, or never was */
 /* claim.c */
 void claims_fini(struct store *s);

@@ -3,15 +3,10 @@
  * The hard idea is what happens when a ticket is not taken: see states.h. All that the commit does to a state (take, fall back, record) is here; who
  * may go on from it is claim.c's. */
 #include <assert.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "store/commit.h"
 #include "store/states.h"
-
-#define READ_AT_ONCE 256
 
 /* ---- texts */
 
@@ -123,104 +118,15 @@ void store_set_state_memory(struct store *s, size_t bytes)
 	states_unlock(s);
 }
 
-/* ---- reading: a thread of its own, for the reader may be busy with a compaction while a source waits for its answer */
-
-void state_ask(struct states *x, struct state *st)
+void states_forget_unused(struct states *x, uint32_t stream)
 {
-	st->read = STATE_READING;
-	st->users++;
-	st->next = NULL;
-	*x->read_end = st;
-	x->read_end = &st->next;
-	pthread_cond_signal(&x->work);
-}
-
-struct reading { struct state *state; struct text *text; enum db_result result; };
-
-static void read_one(struct store *s, struct reading *r, struct buf *value, char *why, size_t whylen)
-{
-	const char *p;
-	size_t n;
-	buf_clear(value);
-	r->result = db_get(s->db, r->state->key, r->state->key_len, value, why, whylen);
-	if (r->result != DB_OK)
-		return;
-	if (state_decode(r->state->key, r->state->key_len, value->p, value->len, &p, &n))
-		r->text = text_new(p, n);
-	else
-		r->result = DB_CORRUPT;
-}
-
-static void read_done(struct store *s, struct reading *r, const char *why)
-{
-	struct state *st = r->state;
-	if (r->result == DB_CORRUPT) {
-		s->counts.records_lost++;
-		log_error("store", "lost", "state=%.*s why=%s hint=%s", (int)(st->key_len - 5), st->key + 5, log_quote("its record is damaged"),
-			log_quote("the adapter begins anew with this ident"));
-	}
-	if (r->result == DB_FAILED) {
-		st->read = STATE_UNREAD;
-	} else {
-		st->read = STATE_READ;
-		text_set(&st->latest, r->text);
-		text_set(&st->soon, text_ref(r->text));
-		text_set(&st->durable, text_ref(r->text));
-		s->states->reads++;
-	}
-	claim_state_read(s, st, r->result == DB_FAILED ? why : NULL);
-	state_unuse(s->states, st);
-}
-
-/* Not while the database is being reopened: a source is better told to come again than kept waiting. */
-static bool db_enter_now(struct store *s)
-{
-	store_lock(s);
-	bool open = !s->parked && s->db;
-	s->db_users += open;
-	store_unlock(s);
-	return open;
-}
-
-static void *states_main(void *store)
-{
-	struct store *s = store;
-	struct states *x = s->states;
-	struct reading r[READ_AT_ONCE];
-	struct buf value = BUF_INIT;
-	char why[160];
-	states_lock(s);
-	while (!x->stop) {
-		unsigned n = 0;
-		if (!x->read_first) {
-			pthread_cond_wait(&x->work, &x->lock);
+	for (struct state *st = x->oldest, *next; st; st = next) {
+		next = st->newer;
+		if (!key_is_state_of(st->key, st->key_len, stream))
 			continue;
-		}
-		while (n < READ_AT_ONCE && x->read_first) {
-			r[n++] = (struct reading){ .state = x->read_first, .result = DB_FAILED };
-			x->read_first = x->read_first->next;
-		}
-		if (!x->read_first)
-			x->read_end = &x->read_first;
-		states_unlock(s);
-		snprintf(why, sizeof(why), "the database is being reopened");
-		if (db_enter_now(s)) {
-			for (unsigned i = 0; i < n; i++)
-				read_one(s, &r[i], &value, why, sizeof(why));
-			store_db_leave(s);
-		}
-		store_lock(s);
-		states_lock(s);
-		for (unsigned i = 0; i < n; i++)
-			read_done(s, &r[i], why);
-		ports_signal(s);
-		states_unlock(s);
-		store_unlock(s);
-		states_lock(s);
+		unlink_unused(x, st);
+		forget(x, st);
 	}
-	states_unlock(s);
-	buf_fini(&value);
-	return NULL;
 }
 
 /* ---- the commit thread: in this order per commit */
@@ -276,6 +182,7 @@ void states_refuse(struct store *s, const struct ticket *t)
 void states_write(struct store *s)
 {
 	struct buf *row = &s->states->row;
+	states_drop_some(s);
 	for (struct state *st = s->states->touched; st; st = st->touched_next) {
 		s->commit->anything = true;
 		if (!st->soon) {
@@ -291,6 +198,7 @@ void states_write(struct store *s)
 void states_end(struct store *s, bool ok)
 {
 	struct states *x = s->states;
+	states_drops_end(s, ok);
 	if (!x->touched)
 		return;
 	states_lock(s);
@@ -321,25 +229,6 @@ void states_init(struct store *s)
 	map_init(&x->all);
 	x->read_end = &x->read_first;
 	x->limit = STATES_MEMORY;
-}
-
-int states_start(struct store *s)
-{
-	struct states *x = s->states;
-	errno = pthread_create(&x->thread, NULL, states_main, s);
-	x->runs = !errno;
-	return x->runs ? 0 : -1;
-}
-
-void states_stop(struct store *s)
-{
-	struct states *x = s->states;
-	states_lock(s);
-	x->stop = true;
-	pthread_cond_signal(&x->work);
-	states_unlock(s);
-	if (x->runs)
-		pthread_join(x->thread, NULL);
 }
 
 void states_fini(struct store *s)

@@ -90,6 +90,11 @@ struct state *state_find(struct states *x, const char *key, size_t len);    /* m
 void state_unuse(struct states *x, struct state *st);
 void state_ask(struct states *x, struct state *st);             /* to be read from disk */
 
+void states_forget_unused(struct states *x, uint32_t stream);
+/* state_disk.c; commit thread */
+void states_drop_some(struct store *s);                         /* into the commit under way */
+void states_drops_end(struct store *s, bool ok);                /* store.lock */
+
 /* claim.c */
 void claim_state_read(struct store *s, struct state *st, const char *failed);   /* store.lock and states.lock */
 void claim_hand_in(struct claim *c);                            /* store.lock; the ticket has its place in the row to the commit */

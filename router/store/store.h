@@ -222,7 +222,8 @@ void claim_stage(struct claim *c, uint32_t stream, const char *ident, size_t len
 
 /* States are kept in memory, the last used ones, up to so many bytes; what claims and tickets under way need stays beyond that. 0: none. */
 void store_set_state_memory(struct store *s, size_t bytes);
-/* Forget all states of a stream: nobody may claim any meanwhile (the stream is in no plan). Recorded by next commits, some thousands in each. */
+/* Forget all states of a stream that nobody sends to any more (it is in no plan): those that are claimed all the same stay. Recorded by the next
+ * commits, some thousands in each. */
 void store_drop_states(struct store *s, uint32_t stream);
 
 /* ---- buffers: a stream's durable queue, seen by its sender ---------------------------------------------------------------- */

@@ -133,6 +133,35 @@ static void test_small_rows_come_back(void **state)
 	buf_fini(&v);
 }
 
+static void test_a_state_under_another_key_is_none(void **state)
+{
+	(void)state;
+	struct buf key = BUF_INIT, other = BUF_INIT, v = BUF_INIT;
+	const char *p;
+	size_t n;
+	key_state(&key, 3, "dev", 3);
+	assert_memory_equal(key.p, "s\0\0\0\3dev", 8);
+	assert_true(key_state_is(key.p, key.len, 3, "dev", 3) && key_is_state_of(key.p, key.len, 3));
+	assert_false(key_state_is(key.p, key.len, 3, "de", 2) || key_state_is(key.p, key.len, 4, "dev", 3) || key_is_state_of(key.p, 4, 3));
+	state_encode(&v, key.p, key.len, "{\"n\":1}", 7);
+	assert_int_equal(v.len, 11);
+	assert_true(state_decode(key.p, key.len, v.p, v.len, &p, &n));
+	assert_int_equal(n, 7);
+	assert_memory_equal(p, "{\"n\":1}", 7);
+	key_state(&other, 4, "dev", 3);
+	assert_false(state_decode(other.p, other.len, v.p, v.len, &p, &n));
+	assert_false(state_decode(key.p, key.len, v.p, v.len - 1, &p, &n));
+	assert_false(state_decode(key.p, key.len, v.p, 3, &p, &n));
+	for (size_t i = 0; i < v.len; i++) {
+		v.p[i] ^= 4;
+		assert_false(state_decode(key.p, key.len, v.p, v.len, &p, &n));
+		v.p[i] ^= 4;
+	}
+	buf_fini(&key);
+	buf_fini(&other);
+	buf_fini(&v);
+}
+
 static void test_sets(void **state)
 {
 	(void)state;
@@ -157,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_numbers_stay_when_entries_go),
 		cmocka_unit_test(test_no_damaged_byte_is_believed),
 		cmocka_unit_test(test_small_rows_come_back),
+		cmocka_unit_test(test_a_state_under_another_key_is_none),
 		cmocka_unit_test(test_sets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -386,6 +386,51 @@ static void test_memory_is_bounded_and_what_went_is_read_again(void **state)
 	assert_true(counts.states_read >= reads + IDENTS / 500 - 1);
 }
 
+/* A stream that is gone for good; the states of others stay, and so does one in use. */
+static void test_the_states_of_a_stream_are_forgotten(void **state)
+{
+	(void)state;
+	enum { IDENTS = 5000, EACH = 500 };
+	char ident[16];
+	for (unsigned from = 0; from < IDENTS; from += EACH) {
+		unsigned before = granted;
+		struct claim *c = claim_new(bed.store, bed.port);
+		for (unsigned stream = 7; stream <= 8; stream++)
+			for (unsigned i = from; i < from + EACH; i++)
+				claim_add(c, stream, ident, (size_t)snprintf(ident, sizeof(ident), "%u", i));
+		if (!claim_begin(c, on_ready, NULL))
+			BED_UNTIL(&bed, granted > before);
+		for (unsigned stream = 7; stream <= 8; stream++)
+			for (unsigned i = from; i < from + EACH; i++)
+				claim_stage(c, stream, ident, (size_t)snprintf(ident, sizeof(ident), "%u", i), "text", 4);
+		assert_int_equal(bed_submit(&bed, ticket(c, "", "")), TICKET_TAKEN);
+	}
+	assert_int_equal(bed_rows(&bed, ROW_STATE), 2 * IDENTS);
+	struct claim *held = claim_new(bed.store, bed.port);
+	unsigned before = granted;
+	claim_add(held, 7, "42", 2);
+	if (!claim_begin(held, on_ready, NULL))
+		BED_UNTIL(&bed, granted > before);
+	store_env_fail(bed.env, ENV_WRITE, 1, 1, EIO);
+	store_drop_states(bed.store, 7);
+	BED_UNTIL(&bed, bed_rows(&bed, ROW_STATE) == IDENTS + 1);
+	claim_end(held);
+	store_drop_states(bed.store, 7);
+	BED_UNTIL(&bed, bed_rows(&bed, ROW_STATE) == IDENTS);
+	bed_reopen(&bed);
+	assert_int_equal(bed_rows(&bed, ROW_STATE), IDENTS);
+	size_t n;
+	struct claim *c = claim_new(bed.store, bed.port);
+	claim_add(c, 7, "43", 2);
+	claim_add(c, 8, "43", 2);
+	before = granted;
+	if (!claim_begin(c, on_ready, NULL))
+		BED_UNTIL(&bed, granted > before);
+	assert_null(claim_state(c, 7, "43", 2, &n));
+	assert_memory_equal(claim_state(c, 8, "43", 2, &n), "text", 4);
+	claim_end(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +448,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_write_that_fails_leaves_the_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_state_that_cannot_be_read_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_damaged_state_is_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_states_of_a_stream_are_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_is_bounded_and_what_went_is_read_again, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
