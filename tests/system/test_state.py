@@ -2,6 +2,7 @@
 restarts, kills, full buffers and connections that change."""
 import json
 import random
+import socket
 import threading
 import time
 
@@ -256,3 +257,45 @@ def test_letters_and_messages_at_once_make_one_chain(program, tmp_path):
     for ident in "ab":
         assert [m["n"] for m in far.accepted() if m["ident"] == ident] == list(range(1, 401))
     assert balanced(p.stream("s"))
+
+
+def pipelined(port, name, count, width, rng, failed):
+    """Requests one behind the other without waiting for answers, `width` under way; messages of idents that the others use too."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            answers, asked, buf = 0, 0, b""
+            while answers < count:
+                out = b""
+                while asked < count and asked - answers < width:
+                    body = json.dumps([{"ident": f"i{rng.randrange(6)}", "timestamp": 1, "seq": asked * 3 + k, "conn": name} for k in range(3)]).encode()
+                    out += b"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+                    asked += 1
+                s.sendall(out)
+                buf += s.recv(65536)
+                answers += buf.count(b"HTTP/1.1 200")
+                buf = buf[buf.rfind(b"HTTP/1.1 200") + 12:] if b"HTTP/1.1 200" in buf else buf
+                assert b"HTTP/1.1 5" not in buf and b"HTTP/1.1 4" not in buf
+    except Exception as e:  # told by the test
+        failed.append(f"{name}: {type(e).__name__}: {e}")
+
+
+def test_a_connection_keeps_its_order_while_its_requests_wait_for_others(program, tmp_path):
+    counter(tmp_path, "")
+    text = (tmp_path / "adapters" / "keeper.lua").read_text().replace("seq = msg.seq,", "seq = msg.seq, conn = msg.conn,")
+    (tmp_path / "adapters" / "keeper.lua").write_text(text)
+    far, port, failed = Platform(), free_port(), []
+    p = program(spec(port, far.url, more=", batch: {messages: 1000}"))
+    threads = [threading.Thread(target=pipelined, args=(port, f"c{i}", 150, 20, random.Random(i), failed)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failed
+    until(lambda: p.stream("s")["accepted"] == 8 * 450)
+    got = far.accepted()
+    for i in range(8):
+        assert [m["seq"] for m in got if m["conn"] == f"c{i}"] == list(range(450))
+    for i in range(6):
+        mine = [m["n"] for m in got if m["ident"] == f"i{i}"]
+        assert mine == list(range(1, len(mine) + 1))
