@@ -6,10 +6,12 @@ import socket
 import threading
 import time
 
+import pytest
 from lab import Load, Platform, balanced, free_port
 from lab.audit import bodies, split
 from test_bad_night import send, until
 from test_commands import run
+from test_full_disk import small  # noqa: F401
 
 # Counts what it lets through, marks edges, skips some and fails on some; what a failing call did to the state must be gone.
 KEEPER = """
@@ -170,13 +172,14 @@ def test_state_is_gone_on_from_over_stop_kill_and_reload(program, sink, tmp_path
     assert balanced(counts)
 
 
-def test_state_stands_kills_reloads_and_full_buffers(program, sink, tmp_path):
+@pytest.mark.parametrize("count", [20000, pytest.param(150000, marks=pytest.mark.long)])
+def test_state_stands_kills_reloads_and_full_buffers(program, sink, tmp_path, count):
     keeper(tmp_path)
     port = free_port()
     texts = [spec(port, sink.url, more=", buffer: {max: 128KiB}" + more) for more in ("", ", batch: {messages: 50}")]
     p = program(texts[0])
     source = Source(port, 200, batches=(1, 10, 100))
-    source.run(20000, background=True)
+    source.run(count, background=True)
     rng, turn = random.Random(7), 0
     while any(t.is_alive() for t in source.threads):
         turn += 1
@@ -299,3 +302,33 @@ def test_a_connection_keeps_its_order_while_its_requests_wait_for_others(program
     for i in range(6):
         mine = [m["n"] for m in got if m["ident"] == f"i{i}"]
         assert mine == list(range(1, len(mine) + 1))
+
+
+def test_a_disk_that_is_full_at_times_leaves_every_chain_whole(program, sink, tmp_path, small):
+    keeper(tmp_path)
+    port = free_port()
+    p = program(spec(port, sink.url).replace("data: data", "data: small/data, limits: {disk: 10GiB}"))
+    p.data = str(small / "data")
+    source = Source(port, 100, batches=(1, 10, 100))
+    source.run(10 ** 9, background=True)
+    for _ in range(3):
+        before = source.acked
+        until(lambda: source.acked > before + 1000, wait=60)
+        resends = source.resends
+        try:
+            with open(small / "foreign", "wb") as f:
+                while True:
+                    f.write(bytes(1 << 16))
+                    f.flush()
+        except OSError:
+            pass   # no space left, which is what was wanted
+        until(lambda: source.resends > resends + 16, wait=60)
+        (small / "foreign").unlink()
+    before = source.acked
+    until(lambda: source.acked > before + 1000, wait=60)
+    source.stop.set()
+    source.join()
+    p.drained()
+    repeats = audit(arrived(sink), source)
+    print(f"{source.acked} messages, {source.resends} resends, {repeats} repeats, store {p.status()['store']}")
+    assert repeats == 0 and balanced(p.stream("s"))
