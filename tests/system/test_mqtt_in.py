@@ -5,8 +5,8 @@ import subprocess
 import time
 
 import pytest
-from lab import Sink, audit, deliveries, free_port, message, sluice  # noqa: F401
-from lab.mqtt import MOSQUITTO, Broker, Cutter, Mosquitto, properties  # noqa: F401
+from lab import deliveries, message, sluice
+from lab.mqtt import MOSQUITTO, Broker, Cutter, Mosquitto
 
 SPEC = """
 sluice: 1
@@ -267,7 +267,7 @@ mosquitto_there = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not ins
 
 
 @mosquitto_there
-@pytest.mark.parametrize("version", ["3.1.1", "5"])
+@pytest.mark.parametrize("version", [pytest.param("3.1.1", marks=pytest.mark.long), "5"])
 def test_mosquitto(program, sink, tmp_path, version):
     """From a real publisher through a real broker, which restarts in between, and out again to another topic of it."""
     mqtt = pytest.importorskip("paho.mqtt.client")
@@ -275,16 +275,18 @@ def test_mosquitto(program, sink, tmp_path, version):
     try:
         text = spec(m.port, sink, more=f", version: '{version}'")
         text = text.replace("destinations: {", "destinations: {back: {type: mqtt, url: 'mqtt://127.0.0.1:%d', version: '%s', topic: 'back/{ident}'}, " % (m.port, version))
-        text = text.replace("streams: {", "streams: {b: {to: back}, ").replace("subscriptions: [", "subscriptions: [{stream: b, channels: [in]}, ")
+        text = text.replace("streams: {", "streams: {b: {to: back, retry: {first: 100ms}}, ").replace("subscriptions: [", "subscriptions: [{stream: b, channels: [in]}, ")
         p = program(text)
         until(lambda: channel(p)["connected"])
         heard = []
         judge = mqtt.Client(client_id="judge", clean_session=False)
         judge.on_message = lambda c, u, msg: heard.append((msg.topic, json.loads(msg.payload)["seq"]))
         judge.on_connect = lambda c, *a: c.subscribe("back/#", 1)
+        judge.reconnect_delay_set(0.2, 1)
         judge.connect("127.0.0.1", m.port)
         judge.loop_start()
         pub = mqtt.Client(client_id="pub", clean_session=False)
+        pub.reconnect_delay_set(0.2, 1)
         pub.connect("127.0.0.1", m.port)
         pub.loop_start()
         half = 500
