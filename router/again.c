@@ -78,6 +78,7 @@ static struct again_item *item_new(struct again *a, const char *ident, size_t id
 	*a->end = it;
 	a->end = &it->next;
 	a->n++;
+	a->bytes += source_len + len;
 	return it;
 }
 
@@ -257,7 +258,8 @@ static void give_up_place(struct again *a, struct ticket *t, const struct again_
 static void offer(struct again *a, struct ticket *t, const struct stream *s, struct again_item *it)
 {
 	struct worker *w = a->worker;
-	struct message_head head = { .id = it->id, .time_us = it->time_us, .ident = it->ident, .ident_len = (uint16_t)strlen(it->ident) };
+	/* A row that goes as it was goes by the id it was told with. */
+	struct message_head head = { .id = it->id - (a->as_it_was ? it->row : 0), .time_us = it->time_us, .ident = it->ident, .ident_len = (uint16_t)strlen(it->ident) };
 	struct message m;
 	const char *stop;
 	struct buf *b;

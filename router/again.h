@@ -50,6 +50,7 @@ struct again {
 	uint32_t as_it_was_rendering;  /* store_name of such bytes */
 	struct again_item *first, **end;
 	unsigned n;
+	size_t bytes;
 	/* How it ended. */
 	enum ticket_result result;
 	char why[512];

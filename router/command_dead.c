@@ -32,7 +32,6 @@ struct search {
 	uint64_t looked, next;
 	struct buf out;
 	struct again *again;
-	size_t bytes;
 };
 
 static const char *given(const struct command *c, const char *key)
@@ -224,8 +223,7 @@ static bool copy_one(void *arg, const struct dead_letter *d)
 	struct search *s = arg;
 
 	again_add_letter(s->again, d);
-	s->bytes += d->source_len + d->len;
-	return s->bytes < RETRY_BYTES;
+	return s->again->bytes < RETRY_BYTES;
 }
 
 static void look_for_retry(void *arg)

@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "engine.h"
 #include "net/mailbox.h"
+#include "owners.h"
 #include "plan/plan.h"
 #include "spec/nearest.h"
 #include "store/store.h"
@@ -51,8 +52,8 @@ static void answered(void *arg)
 		command_fails(c, EX_TEMPFAIL, "stream \"%s\" is being stopped or started; try again", h->name);
 	} else {
 		buffer_counts(c->engine->store, s->buffer, &counts);
-		buf_addf(&b, "{\"ok\":true,\"purging\":%s,\"purged\":%llu,\"buffered\":%llu,\"bytes\":%llu}\n", h->status.purging ? "true" : "false",
-			(unsigned long long)h->status.purged, (unsigned long long)counts.buffered, (unsigned long long)counts.bytes);
+		buf_addf(&b, "{\"ok\":true,\"clearing\":%s,\"cleared\":%llu,\"buffered\":%llu,\"bytes\":%llu}\n", h->status.clearing ? "true" : "false",
+			(unsigned long long)h->status.cleared, (unsigned long long)counts.buffered, (unsigned long long)counts.bytes);
 		command_answer(c, b.p, b.len);
 		buf_fini(&b);
 	}
@@ -122,8 +123,16 @@ static void act_purge(struct hand *h, struct live *l)
 {
 	if (h->look)
 		return;
-	delivery_purge(l->delivery);
+	delivery_clear(l->delivery, OUTCOME_PURGED);
 	say(h->name, "purge");
+}
+
+static void act_set_aside(struct hand *h, struct live *l)
+{
+	if (h->look)
+		return;
+	delivery_clear(l->delivery, OUTCOME_DEAD);
+	say(h->name, "buffers-dead");
 }
 
 void command_pause(struct command *c)
@@ -145,4 +154,16 @@ void command_resume(struct command *c)
 void command_purge(struct command *c)
 {
 	lay_hand(c, act_purge);
+}
+
+void command_set_aside(struct command *c)
+{
+	const struct stream *s = plan_stream(c->engine->plan, command_text(c, "stream"));
+	struct buffer_counts n = { 0 };
+	char why[512];
+
+	if (s && !command_flag(c, "look") && buffer_counts(c->engine->store, s->buffer, &n) && !owner_has_room(&n, why, sizeof why))
+		command_fails(c, EX_DATAERR, "%s", why);
+	else
+		lay_hand(c, act_set_aside);
 }

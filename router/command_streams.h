@@ -9,7 +9,9 @@ void command_pause(struct command *c);
 /* Ends that, and whatever hold the destination's answers have brought about: it is tried now. */
 void command_resume(struct command *c);
 /* What waits now is settled as purged; batches under way are awaited first. Answers at once with how many were purged since the start
- * ("purged") and whether it is still at it ("purging"); with "look" it only tells. */
+ * ("cleared") and whether it is still at it ("clearing"); with "look" it only tells. */
 void command_purge(struct command *c);
+/* The same, but what waits becomes dead letters. Refused where these would be more than are kept. */
+void command_set_aside(struct command *c);
 
 #endif

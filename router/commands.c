@@ -9,6 +9,7 @@
 
 #include "admin/control.h"
 #include "base/arena.h"
+#include "command_buffers.h"
 #include "command_dead.h"
 #include "command_streams.h"
 #include "engine.h"
@@ -28,6 +29,11 @@ static const struct { const char *name; void (*run)(struct command *c); } table[
 	{ "pause", command_pause },
 	{ "resume", command_resume },
 	{ "purge", command_purge },
+	{ "set-aside", command_set_aside },
+	{ "buffers-list", command_buffers_list },
+	{ "buffers-peek", command_buffers_peek },
+	{ "buffers-move", command_buffers_move },
+	{ "buffers-settle", command_buffers_settle },
 	{ "dead-owners", command_dead_owners },
 	{ "dead-look", command_dead_look },
 	{ "dead-list", command_dead_list },

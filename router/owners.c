@@ -16,6 +16,28 @@ const struct stream *owner_stream(const struct plan *p, uint32_t buffer)
 	return NULL;
 }
 
+#define LETTER_MORE 300   /* bytes of a letter beside its message, about */
+
+bool owner_has_room(const struct buffer_counts *n, char *why, size_t whylen)
+{
+	/* A letter keeps the message as it came and as it was rendered. */
+	uint64_t need = n->bytes * 2 + n->buffered * LETTER_MORE;
+
+	if (n->dead_bytes + need <= n->dead_max)
+		return true;
+	snprintf(why, whylen, "%llu messages would make about %llu MiB of dead letters, and dead.max keeps %llu: the oldest would be lost. Make it larger first, "
+		"and reload", (unsigned long long)n->buffered, (unsigned long long)(need >> 20), (unsigned long long)(n->dead_max >> 20));
+	return false;
+}
+
+const char *owner_form(const char *buffer_name)
+{
+	const char *form = strstr(buffer_name, " > ");
+
+	form = form ? strstr(form + 3, " > ") : NULL;
+	return form ? form + 3 : "";
+}
+
 static void unknown(const struct plan *p, const char *name, char *why, size_t whylen)
 {
 	struct nearest near;

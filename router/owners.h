@@ -2,6 +2,7 @@
 #ifndef SLUICE_OWNERS_H
 #define SLUICE_OWNERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,6 +10,7 @@ struct plan;
 struct stream;
 struct store;
 struct channel;
+struct buffer_counts;
 
 struct owner {
 	uint32_t number;
@@ -17,6 +19,10 @@ struct owner {
 };
 /* 0, or -1 with words in why. */
 int owner_find(struct store *s, const struct plan *p, const char *name, struct owner *out, char *why, size_t whylen);
+/* May all that waits in a buffer become dead letters without others, or these, going for want of room (dead.max)? */
+bool owner_has_room(const struct buffer_counts *n, char *why, size_t whylen);
+/* What the bytes of a buffer of this name are ready for. */
+const char *owner_form(const char *buffer_name);
 /* The stream of the plan whose buffer this is, or NULL. */
 const struct stream *owner_stream(const struct plan *p, uint32_t buffer);
 

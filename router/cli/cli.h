@@ -24,6 +24,7 @@ int cli_pause(int argc, char **argv);
 int cli_resume(int argc, char **argv);
 int cli_purge(int argc, char **argv);
 int cli_dead(int argc, char **argv);
+int cli_buffers(int argc, char **argv);
 int cli_send(int argc, char **argv);
 int cli_sink(int argc, char **argv);
 

@@ -37,4 +37,9 @@ struct place_of_store {
 int place_open(struct place_of_store *p, const char *argument, bool is_data, bool still);
 void place_close(struct place_of_store *p);
 
+/* ---- streams.c */
+
+/* `purge` or `set-aside` of a stream that is sent, to its end; *cleared counts. 0, or an exit status after saying why. */
+int streams_clear(const char *data, const char *command, const char *stream, uint64_t *cleared);
+
 #endif

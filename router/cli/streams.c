@@ -1,7 +1,6 @@
 /* streams.c - `sluice pause`, `resume` and `purge`: a word to streams of a running instance. */
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -10,6 +9,7 @@
 
 #include "base/buf.h"
 #include "cli/cli.h"
+#include "cli/pages.h"
 
 #define LOOK_NS 50000000
 
@@ -100,19 +100,46 @@ int cli_resume(int argc, char **argv)
 
 struct purge { bool purging; uint64_t purged, buffered, bytes; };
 
-static int look(const struct words *w, const char *stream, const char *more, struct purge *p)
+static int look(const char *data, const char *command_name, const char *stream, const char *more, struct purge *p)
 {
+	struct words w = { .json = false };
 	struct buf answer = BUF_INIT;
 	struct lines l;
-	int status = command(w, "purge", stream, more, &answer);
+	int status;
 
+	snprintf(w.data, sizeof w.data, "%s", data);
+	status = command(&w, command_name, stream, more, &answer);
 	if (status == 0) {
 		lines_open(&l, &answer);
 		while (lines_next(&l))
-			*p = (struct purge){ lines_flag(&l, "purging"), lines_number(&l, "purged"), lines_number(&l, "buffered"), lines_number(&l, "bytes") };
+			*p = (struct purge){ lines_flag(&l, "clearing"), lines_number(&l, "cleared"), lines_number(&l, "buffered"), lines_number(&l, "bytes") };
 		lines_close(&l);
 	}
 	buf_fini(&answer);
+	return status;
+}
+
+int streams_clear(const char *data, const char *command_name, const char *stream, uint64_t *cleared)
+{
+	static const struct timespec pause = { 0, LOOK_NS };
+	struct purge before = { 0 }, now = { 0 };
+	struct progress p;
+	int status = look(data, command_name, stream, ",\"look\":true", &before);
+
+	if (status != 0)
+		return status;
+	progress_begin(&p, "messages", before.buffered);
+	for (status = look(data, command_name, stream, "", &now); status == 0 && now.purging && !progress_interrupted();
+		status = look(data, command_name, stream, ",\"look\":true", &now)) {
+		progress_draw(&p, now.purged - before.purged);
+		nanosleep(&pause, NULL);
+	}
+	progress_end(&p);
+	*cleared = now.purged - before.purged;
+	if (status == 0 && now.purging) {
+		fputs("interrupted; the instance goes on with it\n", stderr);
+		status = 130;
+	}
 	return status;
 }
 
@@ -134,26 +161,19 @@ static bool is_meant(const struct words *w, const char *stream, const struct pur
 
 static int purge(const struct words *w, const char *stream)
 {
-	static const struct timespec pause = { 0, LOOK_NS };
-	struct purge before = { 0 }, now = { 0 };
-	int status = look(w, stream, ",\"look\":true", &before);
-	bool drawn = false;
+	struct purge before = { 0 };
+	uint64_t purged = 0;
+	int status = look(w->data, "purge", stream, ",\"look\":true", &before);
 
 	if (status != 0)
 		return status;
 	if (!is_meant(w, stream, &before))
 		return EX_USAGE;
-	for (status = look(w, stream, "", &now); status == 0 && now.purging; status = look(w, stream, ",\"look\":true", &now)) {
-		if (isatty(STDERR_FILENO))
-			drawn = fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " purged\033[K", now.purged - before.purged, before.buffered) > 0;
-		nanosleep(&pause, NULL);
-	}
-	if (drawn)
-		fputs("\r\033[K", stderr);
+	status = streams_clear(w->data, "purge", stream, &purged);
 	if (status == 0 && w->json)
-		printf("{\"stream\":\"%s\",\"purged\":%" PRIu64 "}\n", stream, now.purged - before.purged);
+		printf("{\"stream\":\"%s\",\"purged\":%" PRIu64 "}\n", stream, purged);
 	else if (status == 0)
-		printf("%s: %" PRIu64 " messages purged\n", stream, now.purged - before.purged);
+		printf("%s: %" PRIu64 " messages purged\n", stream, purged);
 	return status;
 }
 

@@ -66,7 +66,7 @@ static void publish(struct delivery *d)
 	s->next_try_us = d->hold.on && d->hold.next_try > mono ? real + d->hold.next_try - mono : 0;
 	s->in_flight = d->under_way;
 	s->held_addresses = d->nheld;
-	s->purging = d->purge_to != 0;
+	s->clearing = d->clear_to != 0;
 	s->retried = stats_get(&d->stats->retried);
 	if (!troubled)
 		s->attempts = 0;
@@ -230,9 +230,9 @@ static void run(struct delivery *d)
 	}
 	window_expire(d);
 	window_drop_excess(d);
-	window_purge(d);
+	window_clear(d);
 	window_pass(d);
-	if (d->stopping || d->paused || d->next_s || d->purge_to)
+	if (d->stopping || d->paused || d->next_s || d->clear_to)
 		return;
 	if (d->unusable && d->hold.next_try <= clock_mono_us()) {
 		sender_begin(d);
@@ -349,12 +349,13 @@ void delivery_pause(struct delivery *d, bool paused)
 	delivery_kick(d);
 }
 
-void delivery_purge(struct delivery *d)
+void delivery_clear(struct delivery *d, enum outcome o)
 {
-	d->purge_to = store_position(d->env.store);
-	d->status.purging = true;
+	d->clear_to = store_position(d->env.store);
+	d->clear_as = o;
+	d->status.clearing = true;
 	pthread_mutex_lock(&d->lock);
-	d->shown.purging = true;
+	d->shown.clearing = true;
 	pthread_mutex_unlock(&d->lock);
 	delivery_kick(d);
 }

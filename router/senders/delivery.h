@@ -71,8 +71,9 @@ void delivery_free(struct delivery *d);
 
 void delivery_pause(struct delivery *d, bool paused);
 void delivery_resume(struct delivery *d);     /* end a hold now */
-/* Settle as purged what waits now; what is under way is awaited first, and nothing is sent until all of it is gone. */
-void delivery_purge(struct delivery *d);
+/* Settle what waits now as OUTCOME_PURGED or OUTCOME_DEAD; what is under way is awaited first, and nothing is sent until all of it is gone. A hold ends
+ * with that. */
+void delivery_clear(struct delivery *d, enum outcome o);
 
 enum delivery_state { DELIVERY_IDLE, DELIVERY_SENDING, DELIVERY_RETRYING, DELIVERY_BLOCKED, DELIVERY_PAUSED, DELIVERY_STOPPING };
 struct delivery_status {
@@ -81,8 +82,8 @@ struct delivery_status {
 	int64_t since_us;            /* real clock, when this state began */
 	int64_t next_try_us;         /* real clock, 0: now */
 	unsigned in_flight, held_addresses;
-	uint64_t batches, accepted, retried, rejected, purged;
-	bool purging;
+	uint64_t batches, accepted, retried, rejected, cleared;
+	bool clearing;
 	int64_t ack_us_last, ack_us_max;
 	unsigned attempts;           /* of the batch that is being retried */
 };

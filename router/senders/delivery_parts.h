@@ -196,8 +196,9 @@ struct delivery {
 	bool failing_told;         /* the hold that is on was told of, so its end is */
 	uint64_t dropped_number;   /* the settlement of the last drop: no more are dropped before it is recorded */
 
-	uint64_t purged_before;    /* of status.purged: told of already */
-	uint64_t purge_to;         /* everything up to this position is to go; 0: no purge is under way */
+	uint64_t clear_to;         /* everything up to this position is to go; 0: nothing */
+	enum outcome clear_as;
+	uint64_t cleared_before;   /* of status.cleared: told of already */
 
 	bool unusable;             /* the driver did not take the settings */
 	bool running, paused, stopping;
@@ -226,7 +227,7 @@ bool window_is_full(const struct delivery *d);
 bool window_let_go(struct delivery *d);    /* give back spans of which all that is open was left; true when that made room */
 void window_expire(struct delivery *d);
 void window_drop_excess(struct delivery *d);
-void window_purge(struct delivery *d);
+void window_clear(struct delivery *d);
 void window_leave(struct delivery *d, const struct item *it);   /* takes over the item's reference */
 void window_relay(struct delivery *d);     /* everything that is not under way, into the lanes anew, in order */
 void window_pass(struct delivery *d);      /* begin a pass if one is wanted and due */

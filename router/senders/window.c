@@ -14,7 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define PURGE_SPANS 256u             /* in one turn, so that the loop is not held */
+#define CLEAR_LOOK_US 20000
+#define CLEAR_SPANS 256u             /* in one turn, so that the loop is not held */
 #define PASS_WAIT_US INT64_C(1000000)
 #define PASS_WAIT_MAX_US (64 * PASS_WAIT_US)
 
@@ -285,9 +286,10 @@ void window_drop_excess(struct delivery *d)
 	}
 }
 
-static void purge_slots(struct delivery *d)
+static void clear_slots(struct delivery *d)
 {
-	for (struct slot *sl = d->first, *next; sl && sl->span.position <= d->purge_to; sl = next) {
+	static const struct death by_command = { .reason = "set aside by command", .answer = "" };
+	for (struct slot *sl = d->first, *next; sl && sl->span.position <= d->clear_to; sl = next) {
 		next = sl->next;
 		uint64_t bits[WORDS] = { 0 };
 		size_t bytes = 0;
@@ -299,29 +301,34 @@ static void purge_slots(struct delivery *d)
 		}
 		if (!bytes)
 			continue;
-		d->status.purged += count_bits(bits);
-		settle_bits(d, sl, bits, bytes, OUTCOME_PURGED, NULL);
+		d->status.cleared += count_bits(bits);
+		settle_bits(d, sl, bits, bytes, d->clear_as, d->clear_as == OUTCOME_DEAD ? &by_command : NULL);
 		d->epoch++;
 	}
 	trim_queues(d);
 }
 
-void window_purge(struct delivery *d)
+void window_clear(struct delivery *d)
 {
-	if (!d->purge_to)
+	if (!d->clear_to)
 		return;
 	unsigned spans = 0;
 	do
-		purge_slots(d);
-	while (spans++ < PURGE_SPANS && (!d->last || d->last->span.position <= d->purge_to) && window_take(d));
-	if (!buffer_owes(d->buffer, d->purge_to)) {
-		d->purge_to = 0;
-		log_info(d->object, "purged", "messages=%llu", (unsigned long long)(d->status.purged - d->purged_before));
-		d->purged_before = d->status.purged;
-	} else if (spans >= PURGE_SPANS) {
+		clear_slots(d);
+	while (spans++ < CLEAR_SPANS && (!d->last || d->last->span.position <= d->clear_to) && window_take(d));
+	if (!buffer_owes(d->buffer, d->clear_to)) {
+		d->clear_to = 0;
+		log_info(d->object, "cleared", "messages=%llu became=%s", (unsigned long long)(d->status.cleared - d->cleared_before),
+		         d->clear_as == OUTCOME_DEAD ? "dead-letters" : "purged");
+		d->cleared_before = d->status.cleared;
+		delivery_resume(d); /* what it was held for is gone */
+	} else if (spans >= CLEAR_SPANS) {
 		delivery_kick(d);
-	} else if (!d->under_way && d->behind) {
-		d->want_pass = true;
+	} else {
+		if (!d->under_way && d->behind)
+			d->want_pass = true;
+		/* Of a reader that comes to the end and finds nothing more, nobody hears. */
+		delivery_by(d, clock_mono_us() + CLEAR_LOOK_US);
 	}
 }
 

@@ -476,6 +476,7 @@ static void count(const struct buffer *b, struct buffer_counts *out)
 		.dropped = l->dropped,
 		.purged = l->purged,
 		.bytes = l->bytes,
+		.dead_max = b->options.dead_max,
 		.dead_kept = l->dead_kept,
 		.dead_bytes = l->dead_bytes,
 		.dead_gone = l->dead_gone,

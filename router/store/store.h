@@ -304,6 +304,7 @@ struct buffer_counts {
 	/* entries: a message counts as one, or as its rows where a transform made a list of it */
 	uint64_t matched, skipped, buffered, accepted, dead, expired, dropped, purged;
 	uint64_t bytes;               /* outstanding */
+	uint64_t dead_max;            /* bytes of dead letters that may be kept */
 	uint64_t dead_kept, dead_bytes, dead_gone;  /* dead letters on disk; gone by dead_max or dead_ttl */
 	int64_t oldest_age_us;        /* of the oldest outstanding entry; 0 when none */
 };
