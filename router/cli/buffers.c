@@ -20,6 +20,7 @@ static const char usage[] =
 	"       sluice buffers adopt | render [--to STREAM] [--json] FILE NAME\n"
 	"       sluice buffers dead   [--json] FILE NAME\n"
 	"       sluice buffers drop   [--yes] [--json] FILE NAME\n"
+	"       sluice buffers verify | repair [--json] FILE\n"
 	"--data FOLDER stands for FILE\n";
 
 int buffers_command(struct buffers *b, const char *command, uint64_t from, const char *more)
@@ -188,10 +189,11 @@ int cli_buffers(int argc, char **argv)
 		{ "to", required_argument, NULL, 't' }, { "oldest", required_argument, NULL, 'o' }, { "as-it-is", no_argument, NULL, 'a' }, { 0 } };
 	struct buffers b = { .json = false };
 	const char *data = NULL;
+	bool mend = argc > 1 && strcmp(argv[1], "repair") == 0, whole = mend || (argc > 1 && strcmp(argv[1], "verify") == 0);
 	size_t verb = 0;
 	int c, status;
 
-	while (argc > 1 && verb < sizeof verbs / sizeof verbs[0] && strcmp(argv[1], verbs[verb].name) != 0)
+	while (!whole && argc > 1 && verb < sizeof verbs / sizeof verbs[0] && strcmp(argv[1], verbs[verb].name) != 0)
 		verb++;
 	if (argc < 2 || verb == sizeof verbs / sizeof verbs[0])
 		return wrong();
@@ -213,8 +215,12 @@ int cli_buffers(int argc, char **argv)
 		default: return wrong();
 		}
 	}
-	if (argc - optind != (data ? 0 : 1) + (verbs[verb].named ? 1 : 0))
+	if (argc - optind != (data ? 0 : 1) + (!whole && verbs[verb].named ? 1 : 0))
 		return wrong();
+	if (whole && data)
+		return buffers_verify(data, mend, b.json);
+	if (whole)
+		return client_data(argv[optind], b.place.data, sizeof b.place.data) < 0 ? EX_NOINPUT : buffers_verify(b.place.data, mend, b.json);
 	status = place_open(&b.place, data ? data : argv[optind++], data != NULL, verbs[verb].still);
 	if (status == 0 && verbs[verb].named)
 		status = buffers_find(&b, argv[optind], verbs[verb].kept);

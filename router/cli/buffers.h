@@ -20,6 +20,9 @@ struct buffers {
 /* A request about the buffer to a running instance; `more` begins with a comma. */
 int buffers_command(struct buffers *b, const char *command, uint64_t from, const char *more);
 
+/* buffers_verify.c: reads all of a store that lies still, and mends it */
+int buffers_verify(const char *data, bool mend, bool json);
+
 /* buffers_look.c */
 int buffers_list(struct buffers *b);
 int buffers_peek(struct buffers *b);

@@ -198,6 +198,7 @@ struct delivery {
 
 	uint64_t clear_to;         /* everything up to this position is to go; 0: nothing */
 	enum outcome clear_as;
+	uint64_t clear_number;     /* of its last settlement */
 	uint64_t cleared_before;   /* of status.cleared: told of already */
 
 	bool unusable;             /* the driver did not take the settings */

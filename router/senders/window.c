@@ -15,7 +15,7 @@
 #include "base/log.h"
 
 #define CLEAR_LOOK_US 20000
-#define CLEAR_SPANS 256u             /* in one turn, so that the loop is not held */
+#define CLEAR_SPANS 64u              /* at a time: they are held in memory, and one commit's work, until they are recorded */
 #define PASS_WAIT_US INT64_C(1000000)
 #define PASS_WAIT_MAX_US (64 * PASS_WAIT_US)
 
@@ -302,7 +302,7 @@ static void clear_slots(struct delivery *d)
 		if (!bytes)
 			continue;
 		d->status.cleared += count_bits(bits);
-		settle_bits(d, sl, bits, bytes, d->clear_as, d->clear_as == OUTCOME_DEAD ? &by_command : NULL);
+		d->clear_number = settle_bits(d, sl, bits, bytes, d->clear_as, d->clear_as == OUTCOME_DEAD ? &by_command : NULL);
 		d->epoch++;
 	}
 	trim_queues(d);
@@ -312,23 +312,25 @@ void window_clear(struct delivery *d)
 {
 	if (!d->clear_to)
 		return;
+	/* Of a reader that comes to the end and finds nothing more nobody hears, so we look. */
+	delivery_by(d, clock_mono_us() + CLEAR_LOOK_US);
+	if (buffer_recorded(d->buffer) < d->clear_number)
+		return;
 	unsigned spans = 0;
+	uint64_t before = d->clear_number;
 	do
 		clear_slots(d);
 	while (spans++ < CLEAR_SPANS && (!d->last || d->last->span.position <= d->clear_to) && window_take(d));
-	if (!buffer_owes(d->buffer, d->clear_to)) {
+	if (d->clear_number != before) {
+		buffer_hurry(d->buffer);
+	} else if (!buffer_owes(d->buffer, d->clear_to)) {
 		d->clear_to = 0;
 		log_info(d->object, "cleared", "messages=%llu became=%s", (unsigned long long)(d->status.cleared - d->cleared_before),
 		         d->clear_as == OUTCOME_DEAD ? "dead-letters" : "purged");
 		d->cleared_before = d->status.cleared;
 		delivery_resume(d); /* what it was held for is gone */
-	} else if (spans >= CLEAR_SPANS) {
-		delivery_kick(d);
-	} else {
-		if (!d->under_way && d->behind)
-			d->want_pass = true;
-		/* Of a reader that comes to the end and finds nothing more, nobody hears. */
-		delivery_by(d, clock_mono_us() + CLEAR_LOOK_US);
+	} else if (!d->under_way && d->behind) {
+		d->want_pass = true;
 	}
 }
 

@@ -104,7 +104,10 @@ void db_close(struct db *d)
 enum db_result db_repair(const char *path, struct store_env *env, char *why, size_t whylen)
 {
 	Silent log;
-	return result_of(leveldb::RepairDB(path, options_for(env, &log)), why, whylen);
+	leveldb::Options o = options_for(env, &log);
+	/* Or it takes over blocks whose checksum is wrong, and every later reading stumbles over them again. */
+	o.paranoid_checks = true;
+	return result_of(leveldb::RepairDB(path, o), why, whylen);
 }
 
 enum db_result db_get(struct db *d, const void *key, size_t keylen, struct buf *out, char *why, size_t whylen)
