@@ -295,11 +295,12 @@ static void add_parameter(const struct door *d, struct buf *out, const char *key
 
 int door_query(const struct door *d, const struct http_request *r, struct buf *out, struct buf *scratch)
 {
-	const char *p = r->query.p, *end = p + r->query.n, *amp;
+	const char *p = r->query.p, *end, *amp;
 	bool ident = false;
 
 	if (d->channel->decoder_options || r->query.n == 0)
 		return 0;
+	end = p + r->query.n;
 	buf_addc(out, '{');
 	for (; p < end; p = amp + 1) {
 		const char *eq;
