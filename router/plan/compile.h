@@ -1,7 +1,7 @@
 /* compile.h - what the files of the compiler share; nobody outside plan/ includes it.
  *
  * The way of a specification: load.c reads all files into trees · schema_check() looks at each · load.c merges them · names.c sees that
- * all that is named exists · build.c, stream.c make the plan's members · subscribe.c makes the routing table. Problems are collected on the
+ * all that is named exists · build.c, stream.c make the plan's members · subscribe.c makes the routing table · warnings.c looks at it. Problems are collected on the
  * way; names.c works on trees that may still be wrong, so that one run tells everything; what comes after it needs a faultless tree. */
 #ifndef SLUICE_PLAN_COMPILE_H
 #define SLUICE_PLAN_COMPILE_H
@@ -125,6 +125,9 @@ void build_streams(struct compiler *c);
 
 /* subscribe.c */
 void build_routing(struct compiler *c);
+
+/* warnings.c: what the finished plan and its routing table show. `idle`, by device: it would feed a stream that is not enabled. */
+void warn_routes(struct compiler *c, const bool *idle);
 
 /* route.c */
 struct cell { const struct target *targets; unsigned n; };

@@ -171,27 +171,6 @@ static void grant_channels(struct subscribing *s, struct grant *g, const struct 
 	}
 }
 
-/* A stream fed by a channel and by devices: said once a stream. */
-static void warn_twice(struct subscribing *s, const struct stream *stream, const struct node *subscriptions)
-{
-	const struct node *channel = NULL, *device = NULL;
-
-	for (unsigned i = 0; i < subscriptions->n; i++) {
-		const struct node *n = subscriptions->items[i];
-		const struct node *list = node_get(n, "devices") ? node_get(n, "devices") : node_get(n, "groups");
-
-		if (!node_is(node_get(n, "stream"), stream->name))
-			continue;
-		if (channel == NULL && node_get(n, "channels") != NULL)
-			channel = node_get(n, "channels")->items[0];
-		if (device == NULL && list != NULL)
-			device = list->kind == NODE_MAP ? list->entries[0].key : list->items[0];
-	}
-	if (channel != NULL && device != NULL)
-		problem_second(diag_add(s->c->diag, DIAG_TWICE, &channel->at, "stream %s is subscribed to a channel and to devices: each message goes once, as the device's",
-			diag_quote(s->c->diag, stream->name, strlen(stream->name))), &device->at, "to devices here");
-}
-
 /* ---- sets -------------------------------------------------------------------------------------------------------------------------- */
 
 static struct cell make_cell(struct subscribing *s, const struct grant *device, const struct grant *channel)
@@ -261,27 +240,6 @@ static int most_exact(const void *x, const void *y)
 	return a < b ? -1 : 1;
 }
 
-/* A full buffer with `full: block` stops the channel, and with it the other streams it feeds. */
-static void warn_block(struct subscribing *s)
-{
-	struct compiler *c = s->c;
-
-	for (unsigned i = 0; i < c->plan->nchannels; i++) {
-		const struct node *key = c->kept->channels.node->entries[i].key;
-		const struct stream *block = NULL, *other = NULL;
-
-		for (const struct grant *g = s->channels[i]; g != NULL; g = g->next) {
-			if (block == NULL && g->stream->full == SETTING_FULL_BLOCK)
-				block = g->stream;
-			else if (other == NULL)
-				other = g->stream;
-		}
-		if (block != NULL && other != NULL)
-			diag_add(c->diag, DIAG_SHARED_BLOCK, &key->at, "when the buffer of stream %s is full, this channel waits, and stream %s gets nothing either",
-				diag_quote(c->diag, block->name, strlen(block->name)), diag_quote(c->diag, other->name, strlen(other->name)));
-	}
-}
-
 static void build_table(struct subscribing *s)
 {
 	struct compiler *c = s->c;
@@ -305,34 +263,50 @@ static void build_table(struct subscribing *s)
 	c->plan->routing = r;
 }
 
+/* Would the device feed a stream that is not enabled, itself or through a channel? Flags by declared->ix. */
+static const bool *idle_devices(struct compiler *c, const struct subscribing *idle)
+{
+	bool *flags = arena_alloc(c->arena, c->kept->ndevices + 1), channel = false;
+
+	for (unsigned i = 0; i < c->plan->nchannels; i++)
+		channel = channel || idle->channels[i] != NULL;
+	for (unsigned i = 0; i < c->kept->ndevices; i++)
+		flags[i] = channel || idle->devices[i] != NULL;
+	return flags;
+}
+
 void build_routing(struct compiler *c)
 {
-	struct subscribing s = { .c = c };
+	struct subscribing s = { .c = c }, idle;
 	const struct node *all = c->kept->subscriptions;
 
-	s.devices = arena_alloc(c->arena, (c->kept->ndevices + 1) * sizeof(*s.devices));
-	s.channels = arena_alloc(c->arena, (c->plan->nchannels + 1) * sizeof(*s.channels));
+	map_init(&s.groups);
 	umap_init(&s.told);
 	map_init(&s.sets);
-	map_init(&s.groups);
+	s.devices = arena_alloc(c->arena, (c->kept->ndevices + 1) * sizeof(*s.devices));
+	s.channels = arena_alloc(c->arena, (c->plan->nchannels + 1) * sizeof(*s.channels));
+	idle = (struct subscribing){ .c = c };
+	map_init(&idle.groups);
+	umap_init(&idle.told);
+	idle.devices = arena_alloc(c->arena, (c->kept->ndevices + 1) * sizeof(*s.devices));
+	idle.channels = arena_alloc(c->arena, (c->plan->nchannels + 1) * sizeof(*s.channels));
 	for (unsigned i = 0; i < all->n; i++) {
 		const struct entry *e = map_gets(&c->kept->streams.names, node_get(all->items[i], "stream")->text);
 		struct grant g = { .stream = &c->plan->streams[e - c->kept->streams.node->entries] };
 		const struct node *devices = node_get(all->items[i], "devices"), *groups = node_get(all->items[i], "groups");
-		const struct rule *data = (devices != NULL && devices->kind == NODE_MAP) || (groups != NULL && groups->kind == NODE_MAP) ?
+		struct subscribing *to = g.stream->enabled ? &s : &idle; /* one that is not enabled neither appends nor sends */
+		const struct rule *data = to == &s && ((devices != NULL && devices->kind == NODE_MAP) || (groups != NULL && groups->kind == NODE_MAP)) ?
 			device_data_rule(c, e->value) : NULL;
 
-		if (!g.stream->enabled) /* neither appends nor sends */
-			continue;
-		grant_devices(&s, &g, devices, data);
-		grant_groups(&s, &g, groups, data);
-		grant_channels(&s, &g, node_get(all->items[i], "channels"));
+		grant_devices(to, &g, devices, data);
+		grant_groups(to, &g, groups, data);
+		grant_channels(to, &g, node_get(all->items[i], "channels"));
 	}
-	for (unsigned i = 0; i < c->plan->nstreams; i++)
-		warn_twice(&s, &c->plan->streams[i], all);
-	warn_block(&s);
 	build_table(&s);
+	warn_routes(c, idle_devices(c, &idle));
 	umap_fini(&s.told);
 	map_fini(&s.sets);
 	map_fini(&s.groups);
+	umap_fini(&idle.told);
+	map_fini(&idle.groups);
 }

@@ -140,6 +140,13 @@ static const struct code codes[DIAG_CODES] = {
 		"An ident is the device of one declared wildcard, the longest that matches it. A wildcard in a group or subscription that matches some of the idents "
 		"of a declared one, and neither all of them nor a part the longer of the two names, does not get those it shares. Declare what both match as a device, "
 		"such as `\"35*7\":` for `35*` and `*7`." },
+	[DIAG_NOWHERE] = { "W009", EX_CONFIG, "device whose messages go nowhere",
+		"The device is declared, and no stream subscribes to it, to one of its groups or to a channel. Its messages are taken, counted as unrouted, and gone. "
+		"Streams that are not enabled count as if they were." },
+	[DIAG_ONE_BY_ONE] = { "W010", EX_CONFIG, "one request at a time to many addresses",
+		"Where the url has a {parameter}, a batch holds messages of one address, so it is often a single message. With `ordering: stream`, which is the default, the "
+		"next one waits for its answer: at 50 ms an answer that is twenty messages a second for the whole fleet. `ordering: device` with `in-flight: 8` keeps "
+		"the order of each device's messages and sends to eight addresses at a time." },
 };
 
 const struct code *code_at(enum diag_code code)

@@ -66,6 +66,8 @@ enum diag_code {
 	DIAG_NO_MATCH,
 	DIAG_NO_EFFECT,
 	DIAG_PARTLY,
+	DIAG_NOWHERE,
+	DIAG_ONE_BY_ONE,
 	DIAG_CODES /* how many there are */
 };
 

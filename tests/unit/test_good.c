@@ -1,5 +1,6 @@
 /* Every tests/conf/good/NAME.yaml compiles, to the normal form in NAME.plan, with the warnings in NAME.warn where there are any; the
- * normal form compiles to itself, and as JSON it is the same specification. SLUICE_WRITE=1 writes what is made now. */
+ * normal form compiles to itself, and as JSON it is the same specification; every warning there is has a file that shows it. SLUICE_WRITE=1
+ * writes what is made now. */
 #include "plan/plan.h"
 #include "spec/diag.h"
 #include "base/buf.h"
@@ -81,6 +82,7 @@ static void test_each_file_has_the_plan_recorded(void **state)
 	glob_t files;
 	struct buf told = BUF_INIT, again = BUF_INIT, first = BUF_INIT, second = BUF_INIT;
 	unsigned differ = 0;
+	bool shown[DIAG_CODES] = { false };
 
 	assert_int_equal(glob("*.yaml", 0, NULL, &files), 0);
 	for (size_t i = 0; i < files.gl_pathc; i++) {
@@ -94,6 +96,8 @@ static void test_each_file_has_the_plan_recorded(void **state)
 		if (p == NULL)
 			fail_msg("%s", told.p);
 		plan_print(p, &first);
+		for (unsigned code = 0; code < DIAG_CODES; code++)
+			shown[code] = shown[code] || (told.p != NULL && strstr(told.p, code_name(code)) != NULL);
 		differ += compare(path, "plan", first.p);
 		differ += compare(path, "warn", told.p ? told.p : "");
 		buf_clear(&second);
@@ -124,6 +128,9 @@ static void test_each_file_has_the_plan_recorded(void **state)
 	buf_fini(&first);
 	buf_fini(&second);
 	assert_int_equal(differ, 0);
+	for (unsigned code = 0; code < DIAG_CODES; code++)
+		if (!code_is_error(code) && !shown[code])
+			fail_msg("no file shows %s", code_name(code));
 }
 
 int main(void)
