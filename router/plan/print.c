@@ -13,7 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
-struct printer { struct buf *out; bool json; const struct plan *plan; };
+struct printer {
+	struct buf *out;
+	bool json;
+	const struct plan *plan;
+	const struct stream *retrying;   /* the stream whose `retry` is being written */
+};
 
 /* ---- scalars ------------------------------------------------------------------------------------------------------------------- */
 
@@ -168,6 +173,22 @@ static bool is_shown(const struct property *of, struct conf v)
 	return v.also != NULL || v.rule->always;
 }
 
+/* What of `retry` follows the other where one is left to its default, so that they do not contradict each other. False: this key does not. */
+static bool add_retry(struct printer *p, const char *key)
+{
+	struct buf b = BUF_INIT;
+
+	if (p->retrying == NULL || (strcmp(key, "first") != 0 && strcmp(key, "max") != 0))
+		return false;
+	scalar_write_duration(&b, *key == 'f' ? p->retrying->retry_first_us : p->retrying->retry_max_us);
+	if (p->json)
+		buf_addjson(p->out, b.p, b.len);
+	else
+		buf_add(p->out, b.p, b.len);
+	buf_fini(&b);
+	return true;
+}
+
 static void add_members(struct printer *p, struct conf map, bool secret)
 {
 	unsigned n = 0;
@@ -179,7 +200,8 @@ static void add_members(struct printer *p, struct conf map, bool secret)
 		if (!is_shown(&map.rule->properties[i], v))
 			continue;
 		add_key(p, map.rule->properties[i].name, n++);
-		add_value(p, v, map.rule->properties[i].rule->secret);
+		if (!add_retry(p, map.rule->properties[i].name))
+			add_value(p, v, map.rule->properties[i].rule->secret);
 	}
 	for (unsigned i = 0; map.node != NULL && map.node->kind == NODE_MAP && i < map.node->n; i++) {
 		const struct entry *e = &map.node->entries[i];
@@ -238,7 +260,7 @@ static void open_member(struct printer *p, const char *key, unsigned before)
 	buf_adds(p->out, ":");
 }
 
-static void add_lines(struct printer *p, struct conf map, const char *where)
+static void add_lines(struct printer *p, struct conf map, const struct stream *stream, const char *where)
 {
 	unsigned n = 0;
 
@@ -256,10 +278,12 @@ static void add_lines(struct printer *p, struct conf map, const char *where)
 			add_key(p, name, n++);
 		else
 			buf_addf(p->out, "    %s: ", name);
+		p->retrying = strcmp(name, "retry") == 0 ? stream : NULL;
 		if (where != NULL && strcmp(name, "where") == 0)
 			add_text(p, where);
 		else
 			add_value(p, v, map.rule->properties[i].rule->secret);
+		p->retrying = NULL;
 		if (!p->json)
 			buf_addc(p->out, '\n');
 	}
@@ -290,7 +314,7 @@ static void add_family(struct printer *p, const struct section *s, const char *f
 		const struct entry *e = &s->node->entries[i];
 
 		open_member(p, e->key->text, i);
-		add_lines(p, conf_of(rule_for(p->plan, family, e), e->value, node_get(e->value, "answer") ? p->plan->kept->answering : NULL), NULL);
+		add_lines(p, conf_of(rule_for(p->plan, family, e), e->value, node_get(e->value, "answer") ? p->plan->kept->answering : NULL), NULL, NULL);
 	}
 	close_section(p);
 }
@@ -370,7 +394,7 @@ static void add_streams(struct printer *p)
 		if (p->plan->streams[i].where != NULL)
 			where_print(p->plan->streams[i].where, &where);
 		open_member(p, e->key->text, i);
-		add_lines(p, conf_of(rule_of("stream"), e->value, p->plan->kept->preferred[i]), where.len > 0 ? where.p : NULL);
+		add_lines(p, conf_of(rule_of("stream"), e->value, p->plan->kept->preferred[i]), &p->plan->streams[i], where.len > 0 ? where.p : NULL);
 	}
 	close_section(p);
 	buf_fini(&where);
@@ -431,14 +455,14 @@ static void print(struct printer *p)
 
 void plan_print(const struct plan *plan, struct buf *out)
 {
-	struct printer p = { out, false, plan };
+	struct printer p = { .out = out, .plan = plan };
 
 	print(&p);
 }
 
 void plan_print_json(const struct plan *plan, struct buf *out)
 {
-	struct printer p = { out, true, plan };
+	struct printer p = { .out = out, .json = true, .plan = plan };
 
 	print(&p);
 }
