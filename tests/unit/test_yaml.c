@@ -3,8 +3,15 @@
 #include "spec/tree.h"
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "unit.h"
+
+#include <time.h>
+
+/* Of this process: others on the machine do not make it slower. */
+static int64_t cpu_us(void)
+{
+	return (int64_t)clock() * 1000000 / CLOCKS_PER_SEC;
+}
 
 static struct arena *arena;
 static struct diag *diag;
@@ -181,20 +188,20 @@ static void test_hostile_text_is_refused_at_once(void **state)
 	struct buf b = BUF_INIT;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		int64_t t = clock_mono_us();
+		int64_t t = cpu_us();
 
 		buf_clear(&b);
 		while (b.len < 1000000)
 			buf_adds(&b, cases[i].unit);
 		refused(b.p, b.len, cases[i].code);
-		assert_true(clock_mono_us() - t < 1000000 * UNIT_PATIENCE);
+		assert_true(cpu_us() - t < 1000000 * UNIT_PATIENCE);
 	}
 	buf_clear(&b);
 	for (int i = 0; i < 70000; i++)
 		buf_addf(&b, "%%TAG !a%d! b\n", i);
-	int64_t t = clock_mono_us();
+	int64_t t = cpu_us();
 	refused(b.p, b.len, "E009");
-	assert_true(clock_mono_us() - t < 1000000 * UNIT_PATIENCE);
+	assert_true(cpu_us() - t < 1000000 * UNIT_PATIENCE);
 	buf_clear(&b);
 	while (b.len <= TREE_BYTES_MAX)
 		buf_adds(&b, "a: b\n");
