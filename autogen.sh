@@ -10,7 +10,7 @@ packages='
 	gcc g++ clang libclang-rt-dev make autoconf automake pkgconf
 	libevent-dev>=2.1.12-stable-8+deb12u1
 	libleveldb-dev liblua5.4-dev libcurl4-openssl-dev libyaml-dev zlib1g-dev liblz4-dev libssl-dev libcmocka-dev
-	mosquitto python3-paho-mqtt
+	mosquitto mosquitto-clients python3-paho-mqtt
 	lua5.4 lua-check shellcheck python3 python3-pytest python3-yaml python3-jsonschema
 	ca-certificates curl git openssl procps ncat socat haproxy tinyproxy-bin
 '

@@ -122,13 +122,14 @@ static void gate_drain(struct tcp_gate *g)
 {
 	struct tcp_conn *c, *next;
 
-	g->draining = true;
 	for (c = g->conns; c; c = next) {
 		next = tcp_conn_next(c);
 		tcp_conn_drain(c);
 	}
 	if (g->datagrams)
 		tcp_datagrams_drain(g->datagrams);
+	g->draining = true; /* only now: the last one that goes takes the gate along */
+	tcp_gate_left(g);
 }
 
 const struct channel *tcp_gate_channel(struct tcp_gate *g)

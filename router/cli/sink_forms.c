@@ -176,11 +176,12 @@ static size_t read_packet(struct sink_talk *t, const char *p, size_t n, struct b
 
 static bool field(const char **p, const char *end, char out[64])
 {
-	const char *stop = memchr(*p, ';', (size_t)(end - *p));
+	const char *stop;
 	size_t n;
 
-	if (*p > end)
+	if (*p > end) /* behind the last one */
 		return false;
+	stop = memchr(*p, ';', (size_t)(end - *p));
 	if (!stop)
 		stop = end;
 	n = (size_t)(stop - *p) < 63 ? (size_t)(stop - *p) : 63;
