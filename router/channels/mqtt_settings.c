@@ -62,6 +62,11 @@ struct mqtt_settings *mqtt_settings_new(const struct channel *c, const struct pl
 	s->client_id = client_id(c, instance);
 	s->username = copy(options_text(o, "username"));
 	s->password = copy(options_text(o, "password"));
+	if ((s->username && strlen(s->username) > MQTT_TEXT_MAX) || (s->password && strlen(s->password) > MQTT_TEXT_MAX)) {
+		snprintf(why, whylen, "channel '%s': user name or password is longer than %u bytes", c->name, MQTT_TEXT_MAX);
+		mqtt_settings_free(s);
+		return NULL;
+	}
 	s->version = strcmp(options_text(o, "version"), "3.1.1") == 0 ? MQTT_311 : MQTT_5;
 	s->qos = (unsigned)options_int(o, "qos");
 	s->window = (unsigned)options_int(o, "window");

@@ -26,6 +26,8 @@
 #define DEVICES_MAX 1000u              /* connections of devices at a time */
 #define CLIENT_ID_MAX 512
 
+static void give_place(struct sender *s);
+
 /* ---- lists -------------------------------------------------------------------------------------------------------------------- */
 
 static struct letter *at(const struct link *l, uint32_t k)
@@ -130,6 +132,7 @@ static void fail(struct link *l, enum verdict v, const char *words, int status, 
 	all_failed(l, &l->out, v, words, status, reached, absent);
 	all_failed(l, &l->waiting, v, words, status, reached, absent);
 	arm(l);
+	give_place(l->s);
 }
 
 /* Does the server say that a message was the reason? */
@@ -218,6 +221,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd; (void)what;
 	if (!x) {
 		hang_up(l); /* idle */
+		give_place(l->s);
 		return;
 	}
 	if (x->sent + timeout_of(x) > clock_mono_us()) {
@@ -375,9 +379,10 @@ static void client_id(const struct link *l, char out[CLIENT_ID_MAX])
 	buf_fini(&b);
 }
 
+/* An adapter may say what is too long for MQTT; cut, the server does not take it, and says so. */
 static struct mqtt_text text_of(const char *s)
 {
-	return (struct mqtt_text){ s, s ? strlen(s) : 0 };
+	return (struct mqtt_text){ s, s ? strnlen(s, MQTT_TEXT_MAX) : 0 };
 }
 
 static struct mqtt_text text_option(const struct options *o, const char *name)
@@ -428,13 +433,18 @@ void link_run(struct link *l)
 		dial(l);
 	else if (l->client && mqtt_client_is_connected(l->client))
 		pump(l);
-	/* One that waits for a place: it is looked at when another has nothing more to do. */
 	if (l->ident && !l->waiting.n && !l->out.n && l->s->nopen >= DEVICES_MAX)
-		for (struct link *x = l->s->links; x; x = x->next)
-			if (!x->client && x->waiting.n && has_place(x)) {
-				dial(x);
-				break;
-			}
+		give_place(l->s);
+}
+
+/* One that waits for a place is looked at when another has nothing more to do. */
+static void give_place(struct sender *s)
+{
+	for (struct link *x = s->links; x && s->d->per_device; x = x->next)
+		if (!x->client && x->waiting.n && has_place(x)) {
+			dial(x);
+			return;
+		}
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------------------ */
