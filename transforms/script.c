@@ -16,12 +16,6 @@
 
 /* Reading a file may take longer than a message: tables are built, functions made. */
 #define LOAD_PATIENCE 10
-/* So many spent budgets in a row, or so many that a tenth of the time would not pay for them, and the adapter is not called for this rendering but for one
- * trial a second. The second rule is for one that does well in between: other streams share its thread. */
-#define EXHAUSTED_MAX 5
-#define SPENT_MAX 6
-#define SPENT_SHARE 10
-#define TRIAL_US 1000000
 /* MQTT counts a topic's bytes in 16 bits. */
 #define TOPIC_MAX 65535
 

@@ -5,6 +5,13 @@
 #include "transforms/host.h"
 #include "transforms/vm.h"
 
+/* So many spent budgets in a row, or so many that a tenth of the time would not pay for them, and the adapter is not called for this rendering (channel,
+ * destination) but for one trial a second. The second rule is for one that does well in between: other streams share its thread. */
+#define EXHAUSTED_MAX 5
+#define SPENT_MAX 6
+#define SPENT_SHARE 10
+#define TRIAL_US 1000000
+
 /* Run the file: the adapter's table as a registry reference in *ref. 0, or -1 with why. */
 int script_load(struct vm *vm, const char *path, const char *text, size_t len, int *ref, struct buf *why);
 void script_unload(struct vm *vm, int ref);
@@ -76,7 +83,15 @@ RAISES void push_headers(lua_State *L, unsigned n, const char *const *names, con
 /* ---- far.c: an adapter's other functions ---------------------------------------------------------------------------------- */
 
 /* An adapter with the options of one channel or destination. */
-struct far { struct vm *vm; const char *name; char log_name[80]; int table, ctx; };
+struct far {
+	struct vm *vm;
+	const char *name, *of;     /* the adapter's, and the channel's or destination's */
+	char log_name[80];
+	int table, ctx;
+	bool suspended;
+	unsigned exhausted_in_row;
+	int64_t spent_us, spent_at_us, trial_us;
+};
 int far_init(struct far *f, struct vm *vm, int table, const char *name, const char *options_json, const char *stream, struct buf *why);
 void far_fini(struct far *f);
 /* Inside a job: push the function and leave ctx to be pushed behind its arguments by far_ctx. False when the adapter has none. */

@@ -94,6 +94,43 @@ static void far_open(struct far_kit *f, const char *text)
 	kit_steps(&f->k, (const char *const[]){ NULL });
 }
 
+/* What spends its budget five times in a row, or every other time, is not called any more but for one trial a second. */
+static void test_what_spends_its_budget_is_suspended(void **state)
+{
+	(void)state;
+	struct far_kit f;
+	struct decoded d;
+	struct arrival in = { .now_us = 5000000 };
+	unsigned called = 0, suspended = 0;
+	far_open(&f, "return {decode = function(bytes) if bytes == 'loop' then while true do end end return {'{}'} end}");
+	decoded_init(&d);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(scripts_decode(f.k.s, &f.channel, &in, "loop", 4, &d, f.k.why, sizeof(f.k.why)), -1);
+		assert_false(d.malformed);
+		if (strstr(f.k.why, "is suspended"))
+			suspended++;
+		else
+			called++;
+	}
+	assert_int_equal(called, 5);
+	assert_int_equal(suspended, 3);
+	assert_int_equal(scripts_decode(f.k.s, &f.channel, &in, "well", 4, &d, f.k.why, sizeof(f.k.why)), -1);
+	/* One trial a second: the first that is well ends it. */
+	for (unsigned i = 0; scripts_decode(f.k.s, &f.channel, &in, "well", 4, &d, f.k.why, sizeof(f.k.why)) < 0; i++) {
+		assert_true(i < 2000);
+		usleep(10000);
+	}
+	f.k.why[0] = '\0';
+	for (called = 0; called < 20 && !strstr(f.k.why, "is suspended"); called++) {
+		scripts_decode(f.k.s, &f.channel, &in, "loop", 4, &d, f.k.why, sizeof(f.k.why));
+		if (!strstr(f.k.why, "is suspended"))
+			scripts_decode(f.k.s, &f.channel, &in, "well", 4, &d, f.k.why, sizeof(f.k.why));
+	}
+	assert_true(called < 20);
+	decoded_fini(&d);
+	kit_close(&f.k);
+}
+
 static void test_decode(void **state)
 {
 	(void)state;
@@ -300,7 +337,7 @@ static void test_request_and_credentials(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_state), cmocka_unit_test(test_state_of_another_declaration),
-		cmocka_unit_test(test_one_adapter_twice_keeps_two_states), cmocka_unit_test(test_decode), cmocka_unit_test(test_verdict),
+		cmocka_unit_test(test_one_adapter_twice_keeps_two_states), cmocka_unit_test(test_what_spends_its_budget_is_suspended), cmocka_unit_test(test_decode), cmocka_unit_test(test_verdict),
 		cmocka_unit_test(test_hello_and_reply), cmocka_unit_test(test_topic),
 		cmocka_unit_test(test_request_and_credentials) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
