@@ -53,6 +53,33 @@ static void write_json(struct buf *out, const struct option *o, struct conf v)
 	}
 }
 
+/* What lies deeper than options are read by C: adapters get it as it was written, areas as lists of corners. */
+static void write_deep(struct compiler *c, struct buf *json, const struct rule *r, const struct node *n)
+{
+	if (n->kind == NODE_SCALAR) {
+		const char *text = r != NULL ? text_resolved(c, r, n, n->text) : n->text;
+
+		conf_write_json(json, r, n, strcmp(text, n->text) == 0 ? NULL : text);
+		return;
+	}
+	buf_addc(json, n->kind == NODE_LIST ? '[' : '{');
+	for (unsigned i = 0; i < n->n; i++) {
+		if (i > 0)
+			buf_addc(json, ',');
+		if (n->kind == NODE_LIST) {
+			write_deep(c, json, r != NULL ? r->items : NULL, n->items[i]);
+			continue;
+		}
+		const struct node *key = n->entries[i].key;
+		const struct property *p = r != NULL ? rule_property(r, key->text) : NULL;
+
+		buf_addjson(json, key->text, strlen(key->text));
+		buf_addc(json, ':');
+		write_deep(c, json, p != NULL ? p->rule : r != NULL ? r->others : NULL, n->entries[i].value);
+	}
+	buf_addc(json, n->kind == NODE_LIST ? ']' : '}');
+}
+
 static void make_list(struct compiler *c, struct option *o, const struct rule *items, const struct node *n, struct buf *json)
 {
 	o->shape = SHAPE_LIST;
@@ -61,11 +88,13 @@ static void make_list(struct compiler *c, struct option *o, const struct rule *i
 	for (unsigned i = 0; i < n->n; i++) {
 		const struct node *item = n->items[i];
 
-		if (item->kind != NODE_SCALAR)
-			continue;
-		o->texts[o->n] = items != NULL ? text_resolved(c, items, item, item->text) : item->text;
-		if (o->n > 0)
+		if (i > 0)
 			buf_addc(json, ',');
+		if (item->kind != NODE_SCALAR) {
+			write_deep(c, json, items, item);
+			continue;
+		}
+		o->texts[o->n] = items != NULL ? text_resolved(c, items, item, item->text) : item->text;
 		conf_write_json(json, items, item, strcmp(o->texts[o->n], item->text) == 0 ? NULL : o->texts[o->n]);
 		o->n++;
 	}
@@ -81,14 +110,16 @@ static void make_pairs(struct compiler *c, struct option *o, const struct rule *
 	for (unsigned i = 0; i < n->n; i++) {
 		const struct node *value = n->entries[i].value;
 
-		if (value->kind != NODE_SCALAR)
+		if (i > 0)
+			buf_addc(json, ',');
+		buf_addjson(json, n->entries[i].key->text, strlen(n->entries[i].key->text));
+		buf_addc(json, ':');
+		if (value->kind != NODE_SCALAR) {
+			write_deep(c, json, others, value);
 			continue;
+		}
 		o->keys[o->n] = n->entries[i].key->text;
 		o->texts[o->n] = others != NULL ? text_resolved(c, others, value, value->text) : value->text;
-		if (o->n > 0)
-			buf_addc(json, ',');
-		buf_addjson(json, o->keys[o->n], strlen(o->keys[o->n]));
-		buf_addc(json, ':');
 		conf_write_json(json, others, value, strcmp(o->texts[o->n], value->text) == 0 ? NULL : o->texts[o->n]);
 		o->n++;
 	}

@@ -16,6 +16,8 @@ static void compile(struct kit *k, const char *streams, struct hold *h, struct p
 	kit_begin(k);
 	kit_file(k, "mark", "return {options = {with = {type = 'string', default = 'x'}, need = {type = 'integer', required = true}},\n"
 			    "transform = function(msg, ctx) msg.mark = ctx.options.with .. ctx.options.need return msg end}");
+	kit_file(k, "deep", "return {options = {areas = {type = 'object', additionalProperties = {type = 'array', items = {type = 'array', items = {type = 'number'}}}},\n"
+			    "corners = {type = 'array'}}, transform = function(msg, ctx) return ctx.options end}");
 	snprintf(path, sizeof(path), "%s/sluice.yaml", k->dir);
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
@@ -48,6 +50,37 @@ static void test_rendered_as_the_specification_says(void **state)
 	if (scripts_render(k.s, plan_stream(p, "copy")->rendering, &m, &k.call, &k.rows, k.why, sizeof(k.why)) != RENDER_OK)
 		fail_msg("%s", k.why);
 	assert_string_equal(k.rows.bytes.p, "{\"ident\":\"a\",\"position.latitude\":1.23,\"n\":1.0,\"mark\":\"x7\"}");
+	scripts_free(k.s);
+	k.s = NULL;
+	plan_unref(p);
+	adapters_free(h.a);
+	buf_fini(&text);
+	kit_close(&k);
+}
+
+/* Lists of lists, and mappings of what they please. */
+static void test_options_reach_scripts_however_deep(void **state)
+{
+	(void)state;
+	struct kit k;
+	struct hold h = { NULL };
+	struct plan *p;
+	struct buf text = BUF_INIT;
+	compile(&k, "    transforms: [{use: deep, with: {areas: {depot: [[0, 0], [0, 2.0], [2, 2]], \"no\": []}, corners: [[1, a], {x: {y: \"1\"}}, 5]}}]", &h, &p);
+	diag_print(k.d, &text, false);
+	if (!p)
+		fail_msg("%s", text.p);
+	k.s = scripts_new(h.a, p, k.why, sizeof(k.why));
+	if (!k.s)
+		fail_msg("%s", k.why);
+	struct message m;
+	const char *stop;
+	buf_adds(&k.input, "{\"ident\":\"a\"}");
+	buf_reserve(&k.input, MESSAGE_PAD);
+	assert_int_equal(message_index(&k.index, k.input.p, k.input.p + k.input.len, &m, &stop), JSON_OK);
+	if (scripts_render(k.s, plan_stream(p, "copy")->rendering, &m, &k.call, &k.rows, k.why, sizeof(k.why)) != RENDER_OK)
+		fail_msg("%s", k.why);
+	assert_string_equal(k.rows.bytes.p, "{\"areas\":{\"depot\":[[0,0],[0,2.0],[2,2]],\"no\":[]},\"corners\":[[1,\"a\"],{\"x\":{\"y\":\"1\"}},5]}");
 	scripts_free(k.s);
 	k.s = NULL;
 	plan_unref(p);
@@ -116,7 +149,8 @@ static void test_a_destination_needs_what_its_type_says(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rendered_as_the_specification_says), cmocka_unit_test(test_options_are_checked_as_yaml_is),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rendered_as_the_specification_says),
+		cmocka_unit_test(test_options_reach_scripts_however_deep), cmocka_unit_test(test_options_are_checked_as_yaml_is),
 		cmocka_unit_test(test_a_destination_needs_what_its_type_says) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
