@@ -12,6 +12,7 @@
 #include "plan/plan.h"
 #include "plan/where.h"
 #include "rendering.h"
+#include "spec/rule.h"
 #include "stamping.h"
 #include "store/store.h"
 
@@ -151,15 +152,46 @@ static bool expand_shown(const char *shown, const struct message *m, struct buf 
 	return true;
 }
 
-/* Where it would go; false when the message lacks what that needs. */
-static bool address(struct rehearsal *r, struct rehearsed_stream *s, const struct message *m)
+/* A text with parameters as people may see it, in the arena; NULL: the message lacks one, which s then tells. */
+static const char *shown(struct rehearsal *r, struct rehearsed_stream *s, const char *source, const struct message *m)
+{
+	struct buf out = BUF_INIT;
+	const char *missing = NULL, *text = NULL;
+
+	if (expand_shown(source, m, &out, &missing))
+		text = arena_strndup(r->arena, out.p ? out.p : "", out.len);
+	else {
+		s->fate = FATE_UNADDRESSED;
+		s->why = arena_printf(r->arena, "url, headers or topic of destination %s need {%s}, which the message does not have", s->stream->destination->name, missing);
+	}
+	buf_fini(&out);
+	return text;
+}
+
+/* Each row's topic, where its adapter has not said one. */
+static void address_topics(struct rehearsal *r, struct rehearsed_stream *s, struct rehearsed_row *rows, const struct message *m)
+{
+	const struct template *t = &s->stream->destination->topic;
+	const char *topic = t->source && s->stream->destination->transport == TRANSPORT_MQTT ? shown(r, s, t->source, m) : NULL;
+
+	for (unsigned i = 0; s->fate == FATE_SENT && i < s->nrows; i++) {
+		if (!rows[i].topic)
+			rows[i].topic = topic;
+		if (!rows[i].topic || *rows[i].topic)
+			continue;
+		s->fate = FATE_UNADDRESSED;
+		s->why = "the topic would be empty";
+	}
+}
+
+/* Where it would go, in what words. */
+static void address(struct rehearsal *r, struct rehearsed_stream *s, struct rehearsed_row *rows, const struct message *m)
 {
 	const struct destination *d = s->stream->destination;
 	const struct rendering *rendering = s->stream->rendering;
-	struct buf out = BUF_INIT;
+	const char **headers = arena_alloc(r->arena, (d->nheaders + 1) * sizeof *headers);
 	struct message own = *m;
-	const char *missing = NULL, *stop;
-	bool ok;
+	const char *stop;
 
 	if (rendering->ix != 0) {
 		rendering_address(&r->address, rendering, m);
@@ -167,23 +199,21 @@ static bool address(struct rehearsal *r, struct rehearsed_stream *s, const struc
 		if (message_index(&r->scratch, r->address.p, r->address.p + r->address.len, &own, &stop) != JSON_OK)
 			own = (struct message){ 0 };
 	}
-	ok = expand_shown(d->url_shown ? d->url_shown : "", &own, &out, &missing);
-	s->url = ok && out.len ? arena_strndup(r->arena, out.p, out.len) : NULL;
-	for (unsigned i = 0; ok && i < d->nheaders; i++) {
-		buf_clear(&out);
-		ok = !d->header_values[i].nparams || template_write(&d->header_values[i], &own, true, &out, &missing) == 0;
+	if (d->url_shown && *d->url_shown)
+		s->url = shown(r, s, d->url_shown, &own);
+	for (unsigned i = 0; s->fate == FATE_SENT && i < d->nheaders; i++) {
+		const char *source = d->header_values[i].source, *value = shown(r, s, source, &own);
+		bool secret = sounds_secret(d->header_names[i]) && !reference_in(source);
+
+		if (value)
+			headers[s->nheaders++] = arena_printf(r->arena, "%s: %s", d->header_names[i], secret ? "•••" : value);
 	}
-	if (!ok) {
-		s->fate = FATE_UNADDRESSED;
-		s->why = arena_printf(r->arena, "url or headers of destination %s need {%s}, which the message does not have", d->name, missing);
-	}
-	if (out.p)
-		explicit_bzero(out.p, out.cap);
-	buf_fini(&out);
-	return ok;
+	s->headers = headers;
+	if (s->fate == FATE_SENT)
+		address_topics(r, s, rows, &own);
 }
 
-static void rows_take(struct rehearsal *r, struct rehearsed_stream *s, const char *id)
+static struct rehearsed_row *rows_take(struct rehearsal *r, struct rehearsed_stream *s, const char *id)
 {
 	struct rehearsed_row *rows = arena_alloc(r->arena, (r->rows.n + 1) * sizeof *rows);
 	size_t from = 0, topic = 0;
@@ -199,6 +229,7 @@ static void rows_take(struct rehearsal *r, struct rehearsed_stream *s, const cha
 	}
 	s->rows = rows;
 	s->nrows = r->rows.n;
+	return rows;
 }
 
 static void render(struct rehearsal *r, struct rehearsed_stream *s, const struct message *m, const struct message_head *head, const char *id)
@@ -228,12 +259,12 @@ static void render(struct rehearsal *r, struct rehearsed_stream *s, const struct
 		s->why = arena_strdup(r->arena, why);
 		return;
 	}
-	rows_take(r, s, id);
-	address(r, s, m);
+	address(r, s, rows_take(r, s, id), m);
 }
 
 static void offer(struct rehearsal *r, struct rehearsed_stream *s, const struct message *m, const struct message_head *head, const char *id)
 {
+	struct rehearsed_row *rows;
 	struct buf why = BUF_INIT;
 
 	if (s->stream->where && !where_true(s->stream->where, m, r->in->now_us)) {
@@ -247,10 +278,12 @@ static void offer(struct rehearsal *r, struct rehearsed_stream *s, const struct 
 		render(r, s, m, head, id);
 		return;
 	}
+	rows = arena_alloc(r->arena, sizeof *rows);
+	*rows = (struct rehearsed_row){ m->bytes, m->len, id, NULL };
 	s->fate = FATE_SENT;
 	s->nrows = 1;
-	s->rows = memcpy(arena_alloc(r->arena, sizeof *s->rows), &(struct rehearsed_row){ m->bytes, m->len, id, NULL }, sizeof *s->rows);
-	address(r, s, m);
+	s->rows = rows;
+	address(r, s, rows, m);
 }
 
 /* ---- one message -------------------------------------------------------------------------------------------------------- */

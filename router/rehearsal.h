@@ -22,7 +22,7 @@ enum rehearsed_fate {
 	FATE_FILTERED,       /* `where` is false; why says which part of it */
 	FATE_SKIPPED,        /* a transform said no; why is its reason */
 	FATE_FAILED,         /* a dead letter; why is file, line, traceback */
-	FATE_UNADDRESSED,    /* a dead letter: url or headers need what the message does not have */
+	FATE_UNADDRESSED,    /* a dead letter: url, headers or topic need what the message does not have */
 	FATE_SENT,
 };
 
@@ -35,6 +35,7 @@ struct rehearsed_stream {
 	enum rehearsed_fate fate;
 	const char *why;
 	const char *url;                 /* as it would be asked for, secrets as references or •••; NULL where there is none */
+	unsigned nheaders; const char *const *headers;   /* "Name: value", likewise: those the specification names */
 	unsigned nrows; const struct rehearsed_row *rows;
 	unsigned nsteps; const struct rehearsed_step *steps;   /* what the fields and each transform made, in order */
 };

@@ -94,6 +94,11 @@ static void stream_text(struct explainer *x, const struct rehearsed_stream *s)
 		return;
 	buf_addf(out, "      to %s%s%s", s->stream->destination->name, s->url ? " " : "", s->url ? s->url : "");
 	buf_addc(out, '\n');
+	for (unsigned i = 0; i < s->nheaders; i++) {
+		buf_adds(out, "      ");
+		plain(out, s->headers[i], strlen(s->headers[i]));
+		buf_addc(out, '\n');
+	}
 	for (unsigned i = 0; i < s->nrows; i++) {
 		buf_adds(out, "      ");
 		if (s->rows[i].topic)
@@ -222,6 +227,14 @@ static void stream_json(struct buf *out, const struct rehearsed_stream *s)
 		text(out, "destination", s->stream->destination->name);
 		if (s->url)
 			text(out, "url", s->url);
+		if (s->nheaders) {
+			key(out, "headers");
+			for (unsigned i = 0; i < s->nheaders; i++) {
+				buf_addc(out, i ? ',' : '[');
+				buf_addjson(out, s->headers[i], strlen(s->headers[i]));
+			}
+			buf_addc(out, ']');
+		}
 		key(out, "paused");
 		buf_adds(out, s->stream->paused ? "true" : "false");
 		key(out, "rows");

@@ -17,7 +17,8 @@ devices:
   "350000000000": {{name: Truck, id: 17, fields: {{plate: WX 1}}}}
 destinations:
   far:   {{type: http, url: '{url}/{{ident}}?key=${{env:EXPLAIN_KEY}}'}}
-  plate: {{type: http, url: '{url}/plate/{{plate}}'}}
+  plate: {{type: http, url: '{url}/plate/{{plate}}', headers: {{X-Ident: '{{ident}}', X-Api-Key: 'Key ${{env:EXPLAIN_KEY}}'}}}}
+  topic: {{type: mqtt, url: 'mqtt://127.0.0.1:9', topic: 'at/{{ident}}/{{plate}}'}}
 streams:
   all:     {{to: far}}
   fast:
@@ -32,6 +33,7 @@ streams:
   plates:  {{to: plate}}
   off:     {{to: far, enabled: false}}
   nobody:  {{to: far}}
+  topics:  {{to: topic, fields: {{keep: [seq]}}}}
 subscriptions:
   - {{stream: all, channels: [in]}}
   - {{stream: fast, channels: [in]}}
@@ -41,6 +43,7 @@ subscriptions:
   - {{stream: plates, channels: [in]}}
   - {{stream: off, channels: [in]}}
   - {{stream: nobody, channels: [other]}}
+  - {{stream: topics, channels: [other]}}
 """
 ADAPTERS = {
     "twice": "local A = {}\nfunction A.transform(msg, ctx)\n  return {n = 2, {a = msg.seq, id = ctx.id}, {b = msg.seq}}\nend\nreturn A\n",
@@ -88,7 +91,7 @@ def test_each_stream_is_accounted_for_with_its_line_and_its_reason(tmp_path, set
         assert s["subscription"]["file"] == "sluice.yaml"
     assert {k: s["result"] for k, s in first.items()} == {
         "all": "sent", "fast": "filtered", "short": "sent", "broken": "failed", "picky": "skipped", "plates": "sent", "off": "not-enabled",
-        "nobody": "not-subscribed"}
+        "nobody": "not-subscribed", "topics": "not-subscribed"}
     assert first["fast"]["why"] == "seq is 1, not > 1"
     assert second["fast"]["result"] == "sent"
     assert "broken.lua:3:" in first["broken"]["why"]
@@ -102,6 +105,19 @@ def test_each_stream_is_accounted_for_with_its_line_and_its_reason(tmp_path, set
     assert first["all"]["url"] == "http://127.0.0.1:9/350000000000?key=${env:EXPLAIN_KEY}"
     assert got[0]["device"]["line"] == 1 + next(i for i, line in enumerate(lines) if '"350000000000"' in line)
     assert json.loads(got[0]["taken"])["device.name"] == "Truck" and json.loads(got[0]["taken"])["server.timestamp"] == 1767225600
+
+
+def test_headers_and_topics_are_shown_as_they_would_be_sent(tmp_path, setup):
+    setup("http://127.0.0.1:9")
+    done = explain(tmp_path, "--channel", "in", "--json")
+    first = {s["stream"]: s for s in json.loads(done.stdout.splitlines()[0])["streams"]}
+    assert first["plates"]["headers"] == ["X-Ident: 350000000000", "X-Api-Key: Key ${env:EXPLAIN_KEY}"]
+    got = [json.loads(line) for line in explain(tmp_path, "--channel", "other", "--json").stdout.splitlines()]
+    first, third = ({s["stream"]: s for s in got[i]["streams"]} for i in (0, 2))
+    assert first["topics"]["rows"][0]["topic"] == "at/350000000000/WX%201" and first["topics"]["rows"][0]["bytes"] == '{"seq":1}'
+    assert third["topics"]["result"] == "unaddressed" and "{plate}" in third["topics"]["why"]
+    done = explain(tmp_path, "--channel", "in")
+    assert "      X-Ident: 350000000000\n" in done.stdout and "s3cret" not in done.stdout
 
 
 def test_people_read_the_same_and_no_secret_is_shown(tmp_path, setup):
