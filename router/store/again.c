@@ -116,8 +116,10 @@ static void let_go(struct store *s, struct ticket *t)
 {
 	store_lock(s);
 	for (struct stead *st = t->steads; st; st = st->next) {
-		if (st->ref)
+		if (st->ref) {
+			window_returned(st->ref->buffer, st->ref, st->bits);
 			block_unuse(s, st->ref->block);
+		}
 		st->ref = NULL;
 	}
 	store_unlock(s);
@@ -134,6 +136,9 @@ static bool entries_stand(struct store *s, struct stead *st)
 	bool stands = r && !r->buffer->attached && r->state == REF_LOOSE;
 	for (unsigned w = 0; stands && w < BITS_WORDS; w++)
 		stands = !(st->bits[w] & ~((r->touched ? r->next_left[w] : r->left[w]) & ~r->gone[w]));
+	/* They are gone from here on, in the same breath: a sender that attaches now must not be handed them. */
+	for (unsigned w = 0; stands && w < BITS_WORDS; w++)
+		r->gone[w] |= st->bits[w];
 	if (stands)
 		st->ref = r;
 	else
@@ -208,10 +213,6 @@ static void apply_entries(struct store *s, struct stead *st)
 		e.bytes = e.bytes < all ? e.bytes : all;
 	}
 	settle_one(s, &e);
-	store_lock(s);
-	for (unsigned w = 0; w < BITS_WORDS; w++)
-		r->gone[w] |= st->bits[w];
-	store_unlock(s);
 }
 
 void again_apply(struct store *s, struct ticket *t)
@@ -249,8 +250,8 @@ void again_end(struct store *s, bool ok)
 	while (c->moved) {
 		struct stead *st = c->moved;
 		c->moved = st->next;
-		for (unsigned w = 0; !ok && w < BITS_WORDS; w++)
-			st->ref->gone[w] &= ~st->bits[w];
+		if (!ok)
+			window_returned(st->ref->buffer, st->ref, st->bits);
 		block_unuse(s, st->ref->block);
 		stead_free(st);
 	}

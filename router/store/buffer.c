@@ -148,6 +148,19 @@ void window_settled(struct buffer *b, struct ref *r)
 	}
 }
 
+void window_returned(struct buffer *b, struct ref *r, const uint64_t bits[BITS_WORDS])
+{
+	for (unsigned w = 0; w < BITS_WORDS; w++)
+		r->gone[w] &= ~bits[w];
+	if (r->state != REF_PASSED || !has_more(r))
+		return;
+	set_state(b, r, REF_READY);
+	if (!b->cursor || b->cursor->block->position > r->block->position)
+		b->cursor = r;
+	if (b->hungry)
+		buffer_wake(b);
+}
+
 uint64_t buffer_floor(const struct buffer *b)
 {
 	uint64_t floor = b->store->published + 1;

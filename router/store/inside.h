@@ -169,6 +169,8 @@ struct buffer *store_buffer(struct store *s, uint32_t number);  /* lock; made if
 void window_insert(struct buffer *b, struct ref *r);            /* lock; READY, or PASSED when nothing is to be handed out */
 void window_remove(struct buffer *b, struct ref *r);            /* lock */
 void window_settled(struct buffer *b, struct ref *r);           /* lock; what r owes is recorded as less than before */
+/* lock; these were to go and do not: whoever attached meanwhile is handed them */
+void window_returned(struct buffer *b, struct ref *r, const uint64_t bits[BITS_WORDS]);
 void buffer_wake(struct buffer *b);                             /* lock */
 uint64_t buffer_floor(const struct buffer *b);                  /* lock */
 uint64_t buffer_max(const struct buffer *b);                    /* lock */
