@@ -137,8 +137,8 @@ static void test_the_prelude_at_its_edges(void **state)
 	kit_expect("return form.encode(form.decode('b=2&a=%zz&=x&c&a=%C3%BC+'))", "{}", "=x&a=%C3%BC+&b=2&c=");
 	kit_expect("return tostring(geo.in_box(nil, 1, 0, 0, 1, 1)) .. tostring(geo.near(1, nil, 0, 0, 1)) .. tostring(geo.in_box(0, 5, 0, 0, 1, 1))", "{}", "falsefalsefalse");
 	/* Its loops are paid for like any other. */
-	fails("crypto.unhex(('00'):rep(500000))", "too");
-	fails("csv.split((','):rep(500000))", "too");
+	fails("local s = ('00'):rep(250000) for i = 1, 200 do crypto.unhex(s) end", "too");
+	fails("local s = (','):rep(100000) for i = 1, 200 do csv.split(s) end", "too");
 	fails("local s = url.escape(('<'):rep(300000)) while true do s = url.unescape(s) s = url.escape(s) end", "too");
 	/* An adapter that changes its libraries changes its own. */
 	struct kit k;
