@@ -172,7 +172,7 @@ def test_state_is_gone_on_from_over_stop_kill_and_reload(program, sink, tmp_path
     assert balanced(counts)
 
 
-@pytest.mark.parametrize("count", [20000, pytest.param(150000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [40000, pytest.param(150000, marks=pytest.mark.long)])
 def test_state_stands_kills_reloads_and_full_buffers(program, sink, tmp_path, count):
     keeper(tmp_path)
     port = free_port()
@@ -198,7 +198,7 @@ def test_state_stands_kills_reloads_and_full_buffers(program, sink, tmp_path, co
     last_words(p, source)
     repeats = audit(arrived(sink), source)
     print(f"turns {turn}, resends {source.resends}, resets {source.resets}, repeats {repeats}")
-    assert turn > 2 and source.resends > 0 and source.resets > 0
+    assert turn >= 2 and source.resends > 0 and source.resets > 0
     assert balanced(p.stream("s"))
 
 
