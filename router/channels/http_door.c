@@ -81,6 +81,8 @@ static void door_fill(struct door *d, const struct channel *c)
 		for (unsigned i = 0; i < options_count(behind, "from"); i++) /* the specification was checked for it */
 			d->nproxies += network_parse(&d->proxies[d->nproxies], options_item(behind, "from", i)) == 0;
 	}
+	/* What a plan shows in place of a secret opens nothing: everybody knows it. */
+	d->hidden = d->secret && strcmp(d->secret, "•••") == 0;
 	if (answer) {
 		d->fixed = true;
 		d->status = (int)options_int(answer, "status");
@@ -200,7 +202,7 @@ bool door_admits(const struct door *d, const struct http_request *r, struct buf 
 		shown = http_request_field(r, d->key);
 		break;
 	}
-	return shown.p && auth_equal(d->secret, strlen(d->secret), shown.p, shown.n);
+	return shown.p && !d->hidden && auth_equal(d->secret, strlen(d->secret), shown.p, shown.n);
 }
 
 /* ---- who asks ------------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct door {
 	unsigned methods;
 	enum door_auth auth;
 	const char *key, *secret;    /* name of the parameter or header, or the user; what must be shown */
+	bool hidden;                 /* the secret is the ••• of a printed plan: nobody is admitted */
 	bool fixed;                  /* a fixed answer */
 	int status;
 	const char *body;

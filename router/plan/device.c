@@ -153,13 +153,18 @@ static void declare_row(struct compiler *c, const struct csv *csv, const char *c
 	buf_fini(&b);
 }
 
-static bool read_header(struct compiler *c, struct csv *csv, const char **header, enum column *columns)
+static bool read_header(struct compiler *c, struct csv *csv, const struct mark *named, const char **header, enum column *columns)
 {
 	static const char *const known[] = { [COLUMN_IDENT] = "ident", [COLUMN_ID] = "id", [COLUMN_NAME] = "name", [COLUMN_GROUPS] = "groups" };
 	bool ident = false;
 
-	if (!csv_row(csv))
+	if (!csv_row(csv)) {
+		/* An export that failed must not undeclare a fleet. */
+		if (csv->fault == NULL)
+			problem_note(diag_add(c->diag, DIAG_CSV, named, "%s is empty: there is not even a row of columns", csv->source->name),
+				"the first row names the columns: ident,id,name,groups,<field>…");
 		return false;
+	}
 	for (unsigned i = 0; i < csv->n; i++) {
 		header[i] = csv->cells[i];
 		columns[i] = COLUMN_FIELD;
@@ -202,7 +207,7 @@ static void declare_csv(struct compiler *c, const struct node *named)
 		diag_add(c->diag, DIAG_UTF8, &(struct mark){ .source = csv->source }, "the file is not UTF-8 text");
 		return;
 	}
-	if (read_header(c, csv, header, columns)) {
+	if (read_header(c, csv, &named->at, header, columns)) {
 		ncolumns = csv->n;
 		while (csv_row(csv))
 			declare_row(c, csv, header, columns, ncolumns);

@@ -18,10 +18,38 @@ const char *load_path(struct compiler *c, const char *file, const char *path)
 	return arena_printf(c->arena, "%.*s/%s", (int)(slash - file), file, path);
 }
 
+/* Are two paths one, once `DIR/..` and `.` are taken out? Files that include one another from other folders must not be read for ever. */
+static const char *plain_path(struct arena *a, const char *path)
+{
+	char *out = arena_strdup(a, path), *to = out;
+
+	for (const char *p = path; *p;) {
+		size_t n = strcspn(p, "/");
+		char *last = NULL;
+
+		for (char *q = out; q + 1 < to; q++)
+			if (*q == '/')
+				last = q;
+		if (n == 2 && memcmp(p, "..", 2) == 0 && to > out + 1 && strncmp(last != NULL ? last + 1 : out, "../", 3) != 0)
+			to = last != NULL ? last + 1 : out;
+		else if (!(n == 1 && *p == '.') && !(n == 0 && to > out)) {
+			memmove(to, p, n);
+			to += n;
+			if (p[n] == '/')
+				*to++ = '/';
+		}
+		p += n + (p[n] == '/');
+	}
+	*to = '\0';
+	return out;
+}
+
 bool load_known(const struct compiler *c, const char *path)
 {
+	const char *plain = plain_path(c->arena, path);
+
 	for (unsigned i = 0; i < c->nfiles; i++)
-		if (strcmp(c->files[i].path, path) == 0)
+		if (strcmp(plain_path(c->arena, c->files[i].path), plain) == 0)
 			return true;
 	return false;
 }

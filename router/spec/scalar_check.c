@@ -6,6 +6,7 @@
 #include "spec/nearest.h"
 #include "spec/scalar.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -261,7 +262,8 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 		struct mark at = node_mark_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3));
 
 		source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
-		if (!reference_in(rest) && memchr(rest + 3, ':', (size_t)(user - rest - 3)) != NULL)
+		/* A password that is not, to its last character, a reference. */
+		if (!(user[-1] == '}' && strncmp(rest + 3 + strcspn(rest + 3, ":"), ":${", 3) == 0) && strncmp(rest + 3, "${", 2) != 0 && memchr(rest + 3, ':', (size_t)(user - rest - 3)) != NULL)
 			check_literal(c, f, n);
 	}
 	if (r->schemes == NULL || (n->text[0] == '$' && n->text[1] == '{'))
@@ -329,6 +331,9 @@ static void check_string(struct check *c, const struct rule *r, const struct fra
 			problem_note(p, "an address and a port: 0.0.0.0:8080, 127.0.0.1:8080, [::]:8080");
 		if (r->kind == KIND_NONE)
 			problem_note(p, "it must match %s", r->pattern_text);
+	} else if (r->kind == KIND_LISTEN && !reference && strncmp(n->text, "unix:", 5) != 0 && strrchr(n->text, ':') != NULL &&
+		   strtol(strrchr(n->text, ':') + 1, NULL, 10) > 65535) {
+		tell(c, DIAG_OUT_OF_BOUNDS, f, n, "has a port beyond 65535");
 	}
 }
 

@@ -122,6 +122,12 @@ def test_who_shows_the_wrong_secret_is_told_and_so_is_the_operator(program):
     assert "wrong" not in lines[0]
 
 
+def test_what_a_plan_shows_in_place_of_a_secret_opens_nothing(program):
+    port = free_port()
+    program(spec(port, more=", auth: {bearer: •••}"))
+    assert post(port, ["Authorization: Bearer •••"]) == 401
+
+
 def test_the_largest_body_is_taken_also_where_memory_is_scarce(program):
     port = free_port()
     p = program(spec(port).replace("settings: {data: data}", "settings: {data: data, limits: {memory: 64MiB, body: 16MiB}}"))
