@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,6 +51,9 @@ static void ask(struct lookup *l, int flags)
 
 	l->fault = getaddrinfo(l->host, l->port, &hints, &l->list);
 	l->system_fault = errno;
+	/* RFC 6761, 6.3: this name is the loopback address also where no file says so, as in a bare container. */
+	if (l->fault && !(flags & AI_NUMERICHOST) && strcasecmp(l->host, "localhost") == 0)
+		l->fault = getaddrinfo(NULL, l->port, &hints, &l->list);
 }
 
 static void tell(struct lookup *l)

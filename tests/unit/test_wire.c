@@ -117,8 +117,10 @@ static void pair_open(struct pair *p, struct tls_client *client, struct tls_serv
 	snprintf(url, sizeof url, "tcp://%s:%u", host, ntohs(sin.sin_port));
 	assert_int_equal(wire_target_parse(&to, url, NULL, why, sizeof why), 0);
 	p->a.w = wire_connect(base, &to, client, &p->as, &calls, &p->a);
-	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) < 0)
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) < 0) {
+		assert_int_equal(p->a.ends, 0);
 		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	}
 	close(listener);
 	p->b.w = wire_accept(base, fd, server, &p->bs, &calls, &p->b);
 }
