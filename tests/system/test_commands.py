@@ -2,6 +2,8 @@
 import json
 import os
 import pty
+
+import pytest
 import subprocess
 import time
 
@@ -107,7 +109,10 @@ def test_a_person_is_asked_before_a_purge(program):
     p = program(spec(port, far.url, "paused: true"))
     assert post(port, 0, 5)[0] == 200
     for answer, left in ((b"\n", 5), (b"y\n", 0)):
-        main, side = pty.openpty()
+        try:
+            main, side = pty.openpty()
+        except OSError:
+            pytest.skip("no pseudo-terminals here (a chroot without /dev/pts)")
         run_ = subprocess.Popen([sluice, "purge", p.file, "s"], stdin=side, stderr=side, stdout=subprocess.DEVNULL)
         os.close(side)
         told = b""

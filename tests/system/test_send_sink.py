@@ -605,7 +605,7 @@ def test_messages_published_to_mosquitto(tmp_path):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.02)
-        watch = subprocess.Popen(["mosquitto_sub", "-p", str(port), "-t", "fleet/+/in", "-q", "1", "-V", "5", "-C", "499"], stdout=subprocess.PIPE, text=True)
+        watch = subprocess.Popen(["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-t", "fleet/+/in", "-q", "1", "-V", "5", "-C", "499"], stdout=subprocess.PIPE, text=True)
         time.sleep(0.5)
         run = send(write(tmp_path, lines), "--to", f"mqtt://127.0.0.1:{port}/fleet/{{ident}}/in", "--batch", 50, "--connections", 2, "--json")
         assert run.returncode == 65, run.stderr
