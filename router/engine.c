@@ -18,7 +18,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "commands.h"
 #include "dedupe.h"
 #include "desk.h"
 #include "net/mailbox.h"
@@ -343,7 +342,7 @@ static void engine_free(struct engine *e)
 	event_base_free(e->base);
 }
 
-int engine_run(const char *file)
+int engine_run(const char *file, engine_control_fn *control_fn)
 {
 	struct engine e = { .file = file, .exit_status = EX_OK };
 	struct diag *d = diag_new();
@@ -391,7 +390,7 @@ int engine_run(const char *file)
 		goto out;
 	}
 	snprintf(control, sizeof control, "%s/control.sock", e.plan->settings.data);
-	e.control = control_new(e.base, control, commands_handle, &e);
+	e.control = control_new(e.base, control, control_fn, &e);
 	if (!e.control) {
 		e.exit_status = EX_CANTCREAT;
 		goto out;

@@ -14,6 +14,7 @@
 #include "net/http_server.h"
 
 struct control;
+struct control_request;
 struct desk;
 struct event;
 struct event_base;
@@ -60,8 +61,11 @@ struct engine {
 	_Atomic bool reading_stopped;
 };
 
+/* What answers on the control socket (admin/control.h), arg being the engine; commands/ are built on the engine, not the engine on them. */
+typedef void engine_control_fn(void *engine, const char *line, size_t n, struct control_request *r);
+
 /* Start from a specification, run until SIGTERM; the exit status (sysexits). Problems of the specification go to stderr. */
-int engine_run(const char *file);
+int engine_run(const char *file, engine_control_fn *control);
 
 /* ---- for the parts of the engine ---------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "cli/cli.h"
+#include "commands/commands.h"
 #include "engine.h"
 
 int cli_run(int argc, char **argv)
@@ -12,5 +13,5 @@ int cli_run(int argc, char **argv)
 		fputs("usage: sluice run FILE\n", stderr);
 		return EX_USAGE;
 	}
-	return engine_run(argv[1]);
+	return engine_run(argv[1], commands_handle);
 }

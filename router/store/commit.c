@@ -278,7 +278,7 @@ static void succeed(struct store *s)
 		b->ledger = b->next;
 		look_for_excess(b);
 	}
-	again_end(s, true);
+	steads_end(s, true);
 	states_end(s, true);
 	names_written(s, true);
 	while (c->drops) {
@@ -333,7 +333,7 @@ static void fail(struct store *s, const char *why)
 		d->next = s->dead_drops;
 		s->dead_drops = d;
 	}
-	again_end(s, false);
+	steads_end(s, false);
 	states_end(s, false);
 	names_written(s, false);
 	answer_failed(s, why);

@@ -41,11 +41,11 @@ void settle_one(struct store *s, const struct settlement *e);
 void settle_write(struct store *s);                     /* rows of all that was applied */
 void settle_compact(struct store *s);
 
-/* again.c: what tickets take the place of */
-bool again_check(struct store *s, struct ticket *t);    /* is it all still there? Else why of the ticket says so */
-void again_apply(struct store *s, struct ticket *t);
-void again_end(struct store *s, bool ok);               /* lock: the commit is on disk, or never was */
-bool again_forgotten(const struct store *s, uint64_t position);  /* this letter goes with the commit under way */
+/* stead.c: what tickets take the place of */
+bool steads_check(struct store *s, struct ticket *t);    /* is it all still there? Else why of the ticket says so */
+void steads_apply(struct store *s, struct ticket *t);
+void steads_end(struct store *s, bool ok);               /* lock: the commit is on disk, or never was */
+bool steads_forgotten(const struct store *s, uint64_t position);  /* this letter goes with the commit under way */
 
 /* gather.c: which tickets there is room for, and their blocks */
 void gather_tickets(struct store *s);

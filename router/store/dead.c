@@ -44,7 +44,7 @@ static void drop(struct store *s, struct buffer *owner, uint64_t from, uint64_t 
 			break;
 		struct key found = key_dead(number, position);
 		struct dead_letter d;
-		if (again_forgotten(s, position))
+		if (steads_forgotten(s, position))
 			continue;
 		int64_t made = now;
 		if (!dead_decode(&found, value, len, &d, &made))

@@ -187,7 +187,7 @@ static void take_block(struct store *s, struct block *b)
 
 static void take_ticket(struct store *s, struct ticket *t)
 {
-	again_apply(s, t);
+	steads_apply(s, t);
 	if (t->claim)
 		states_take(s, t);
 	for (unsigned i = 0; i < t->nskips; i++) {
@@ -229,7 +229,7 @@ void gather_tickets(struct store *s)
 			t->result = TICKET_FULL;
 		} else if (!check_room(s, t, pressed, all_pressed)) {
 			t->result = TICKET_FULL;
-		} else if (!again_check(s, t)) {
+		} else if (!steads_check(s, t)) {
 			t->result = TICKET_FAILED;
 		} else {
 			take_ticket(s, t);

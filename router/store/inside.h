@@ -241,7 +241,7 @@ struct ticket {
 };
 void ticket_empty(struct ticket *t);                            /* gives back blocks, drafts; calls on_free */
 void ticket_free(struct ticket *t);
-void ticket_steads_free(struct ticket *t);                      /* again.c */
+void ticket_steads_free(struct ticket *t);                      /* stead.c */
 
 /* ---- ports */
 

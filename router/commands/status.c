@@ -1,5 +1,5 @@
 /* status.c - see status.h. Deliveries belong to their workers' threads, so each worker is asked in turn for its own. */
-#include "status.h"
+#include "commands/status.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/stats.h"
-#include "commands.h"
+#include "commands/commands.h"
 #include "dedupe.h"
 #include "engine.h"
 #include "net/mailbox.h"

@@ -1,6 +1,6 @@
-/* command_streams.h - pause, resume, purge: an operator's hand on one stream ("stream" of the request). */
-#ifndef SLUICE_COMMAND_STREAMS_H
-#define SLUICE_COMMAND_STREAMS_H
+/* streams.h - pause, resume, purge: an operator's hand on one stream ("stream" of the request). */
+#ifndef SLUICE_COMMANDS_STREAMS_H
+#define SLUICE_COMMANDS_STREAMS_H
 
 struct command;
 

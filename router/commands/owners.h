@@ -1,6 +1,6 @@
 /* owners.h - what a name on the command line means: a stream's buffer, a channel, or a buffer that no stream has. */
-#ifndef SLUICE_OWNERS_H
-#define SLUICE_OWNERS_H
+#ifndef SLUICE_COMMANDS_OWNERS_H
+#define SLUICE_COMMANDS_OWNERS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
-/* command_buffers.c - see command_buffers.h.
+/* buffers.c - see command_buffers.h.
  *
  * The hard idea: a buffer that a stream sends is its delivery's, and is left alone here. Whether somebody has it is asked by the commit thread,
  * when the ticket is written (ticket_settles); what is asked before is only for better words. */
-#include "command_buffers.h"
+#include "commands/buffers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +13,11 @@
 #include "again.h"
 #include "base/arena.h"
 #include "base/buf.h"
-#include "commands.h"
+#include "commands/commands.h"
 #include "desk.h"
 #include "engine.h"
 #include "net/mailbox.h"
-#include "owners.h"
+#include "commands/owners.h"
 #include "plan/plan.h"
 #include "store/store.h"
 #include "worker.h"

@@ -1,10 +1,10 @@
-/* command_dead.h - dead letters of a running instance: who has any, which, and what is to become of them.
+/* dead.h - dead letters of a running instance: who has any, which, and what is to become of them.
  *
  * "name" of the request is a stream, a channel, stream/NAME or channel/NAME where both are called so, or a buffer's whole name. The letters are
  * chosen by "from" (where a page begins), "to", "since", "ident", "reason", "ids" and "most"; an answer's last line says "next", where the
  * next page begins, 0 at the end. */
-#ifndef SLUICE_COMMAND_DEAD_H
-#define SLUICE_COMMAND_DEAD_H
+#ifndef SLUICE_COMMANDS_DEAD_H
+#define SLUICE_COMMANDS_DEAD_H
 
 struct command;
 

@@ -1,6 +1,6 @@
 /* status.h - what a running instance says of itself. */
-#ifndef SLUICE_STATUS_H
-#define SLUICE_STATUS_H
+#ifndef SLUICE_COMMANDS_STATUS_H
+#define SLUICE_COMMANDS_STATUS_H
 
 struct command;
 

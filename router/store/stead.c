@@ -1,4 +1,4 @@
-/* again.c - what a ticket takes the place of: dead letters that are retried or forgotten, entries of buffers that nobody sends.
+/* stead.c - what a ticket takes the place of: dead letters that are retried or forgotten, entries of buffers that nobody sends.
  *
  * The hard idea is once and once only. What is read of a letter or a kept entry is old news by the time its ticket is committed: another
  * hand may have retried it, a bound may have trimmed it, a stream may have come back for its buffer. So the commit thread looks again, and a ticket
@@ -62,7 +62,7 @@ void ticket_settles(struct ticket *t, uint32_t buffer, uint64_t position, uint32
 
 /* ---- is it still there? */
 
-bool again_forgotten(const struct store *s, uint64_t position)
+bool steads_forgotten(const struct store *s, uint64_t position)
 {
 	uint64_t value;
 	return umap_get(&s->commit->forgotten, position, &value);
@@ -75,7 +75,7 @@ static bool letter_stands(struct store *s, struct stead *st, const struct ticket
 	for (const struct stead *other = t->steads; other != st; other = other->next)
 		if (other->letter && other->position == st->position)
 			return false;
-	bool stands = !again_forgotten(s, st->position) && db_get(s->db, k.p, k.n, &value, NULL, 0) == DB_OK;
+	bool stands = !steads_forgotten(s, st->position) && db_get(s->db, k.p, k.n, &value, NULL, 0) == DB_OK;
 	st->len = value.len;
 	buf_fini(&value);
 	return stands;
@@ -147,7 +147,7 @@ static bool entries_stand(struct store *s, struct stead *st)
 	return stands;
 }
 
-bool again_check(struct store *s, struct ticket *t)
+bool steads_check(struct store *s, struct ticket *t)
 {
 	for (struct stead *st = t->steads; st; st = st->next) {
 		if (st->letter ? letter_stands(s, st, t) : entries_stand(s, st))
@@ -172,7 +172,7 @@ static void floor_forward(struct store *s, struct ledger *l, uint32_t owner)
 	uint32_t number;
 	uint64_t position;
 	for (; db_iter_row(it, &key, &keylen, &value, &len); db_iter_next(it)) {
-		if (!key_is_dead(key, keylen, &number, &position) || number != owner || !again_forgotten(s, position))
+		if (!key_is_dead(key, keylen, &number, &position) || number != owner || !steads_forgotten(s, position))
 			break;
 		l->dead_floor = position + 1;
 	}
@@ -215,7 +215,7 @@ static void apply_entries(struct store *s, struct stead *st)
 	settle_one(s, &e);
 }
 
-void again_apply(struct store *s, struct ticket *t)
+void steads_apply(struct store *s, struct ticket *t)
 {
 	struct commit *c = s->commit;
 	struct ledger *l = NULL;
@@ -240,7 +240,7 @@ void again_apply(struct store *s, struct ticket *t)
 	t->steads_end = &t->steads;
 }
 
-void again_end(struct store *s, bool ok)
+void steads_end(struct store *s, bool ok)
 {
 	struct commit *c = s->commit;
 	if (c->forgotten.n) {

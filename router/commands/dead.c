@@ -1,5 +1,5 @@
-/* command_dead.c - see command_dead.h. What is read is read at the desk; what changes something is a ticket from a worker. */
-#include "command_dead.h"
+/* dead.c - see command_dead.h. What is read is read at the desk; what changes something is a ticket from a worker. */
+#include "commands/dead.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,11 @@
 #include "again.h"
 #include "base/arena.h"
 #include "base/buf.h"
-#include "commands.h"
+#include "commands/commands.h"
 #include "desk.h"
 #include "engine.h"
 #include "net/mailbox.h"
-#include "owners.h"
+#include "commands/owners.h"
 #include "plan/plan.h"
 #include "store/store.h"
 #include "worker.h"

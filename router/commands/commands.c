@@ -1,5 +1,5 @@
 /* commands.c - see commands.h: one table of all commands. */
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,13 +9,13 @@
 
 #include "admin/control.h"
 #include "base/arena.h"
-#include "command_buffers.h"
-#include "command_dead.h"
-#include "command_streams.h"
+#include "commands/buffers.h"
+#include "commands/dead.h"
+#include "commands/streams.h"
 #include "engine.h"
 #include "message/message.h"
 #include "reload.h"
-#include "status.h"
+#include "commands/status.h"
 
 static void reload(struct command *c)
 {

@@ -3,8 +3,8 @@
  * A request is one flat JSON object with "command"; an answer is lines, each a flat JSON object (`status` alone answers with nested ones).
  * Its last line says "ok":true, or "error" in words with "status", the exit status of sysexits.h that fits. Nothing here takes long: what goes over many
  * messages is asked for page by page, each answer saying where the next begins, so a client shows how far it is, and may go away at any time. */
-#ifndef SLUICE_COMMANDS_H
-#define SLUICE_COMMANDS_H
+#ifndef SLUICE_COMMANDS_COMMANDS_H
+#define SLUICE_COMMANDS_COMMANDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* owners.c - see owners.h. */
-#include "owners.h"
+#include "commands/owners.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-/* command_buffers.h - buffers of a running instance: which there are, what lies in them, and what becomes of those that no stream sends.
+/* buffers.h - buffers of a running instance: which there are, what lies in them, and what becomes of those that no stream sends.
  *
- * "name" as in command_dead.h. An answer's last line says "next", the position where the next page begins, 0 at the end. */
-#ifndef SLUICE_COMMAND_BUFFERS_H
-#define SLUICE_COMMAND_BUFFERS_H
+ * "name" as in dead.h. An answer's last line says "next", the position where the next page begins, 0 at the end. */
+#ifndef SLUICE_COMMANDS_BUFFERS_H
+#define SLUICE_COMMANDS_BUFFERS_H
 
 struct command;
 

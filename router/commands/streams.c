@@ -1,5 +1,5 @@
-/* command_streams.c - see command_streams.h. A stream lives on its worker: there the word is carried, and the answer back. */
-#include "command_streams.h"
+/* streams.c - see command_streams.h. A stream lives on its worker: there the word is carried, and the answer back. */
+#include "commands/streams.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +7,10 @@
 
 #include "base/arena.h"
 #include "base/log.h"
-#include "commands.h"
+#include "commands/commands.h"
 #include "engine.h"
 #include "net/mailbox.h"
-#include "owners.h"
+#include "commands/owners.h"
 #include "plan/plan.h"
 #include "spec/nearest.h"
 #include "store/store.h"
