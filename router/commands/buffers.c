@@ -1,4 +1,4 @@
-/* buffers.c - see command_buffers.h.
+/* buffers.c - see buffers.h.
  *
  * The hard idea: a buffer that a stream sends is its delivery's, and is left alone here. Whether somebody has it is asked by the commit thread,
  * when the ticket is written (ticket_settles); what is asked before is only for better words. */

@@ -1,4 +1,4 @@
-/* dead.c - see command_dead.h. What is read is read at the desk; what changes something is a ticket from a worker. */
+/* dead.c - see dead.h. What is read is read at the desk; what changes something is a ticket from a worker. */
 #include "commands/dead.h"
 
 #include <stdlib.h>

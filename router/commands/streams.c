@@ -1,4 +1,4 @@
-/* streams.c - see command_streams.h. A stream lives on its worker: there the word is carried, and the answer back. */
+/* streams.c - see streams.h. A stream lives on its worker: there the word is carried, and the answer back. */
 #include "commands/streams.h"
 
 #include <stdlib.h>

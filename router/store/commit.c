@@ -15,6 +15,7 @@
 #define COMPACT_AT_ONCE 256
 #define REOPEN_FIRST_US 50000
 #define REOPEN_MAX_US 5000000
+#define HEALTHY_US 10000000       /* so long after a reopening a failure is a new one */
 #define UNDECIDED_US 3000000     /* so long a source waits to hear whether the failed commit is on disk after all */
 #define FAILURES_AT_END 3        /* so often a closing store tries to record what was settled */
 #define IDLE_US 60000000         /* dead letters are looked at though nothing happens */
@@ -26,6 +27,7 @@ void commit_init(struct store *s)
 	c->store = s;
 	c->batch = db_batch_new();
 	c->blocks_end = &c->blocks;
+	c->healed = INT64_MIN / 2;
 	umap_init(&c->forgotten);
 	s->commit = c;
 }
@@ -374,44 +376,71 @@ static void refuse_waiting(struct store *s, const char *why)
 	ports_signal(s);
 }
 
-/* Close, reopen, look. True: the commit is on disk after all. */
-static bool heal(struct store *s, const char *why)
+/* Waits, and refuses what comes meanwhile. True: the store is to stop. why: of the write that failed, why_now: what is told to those who come. */
+static bool pause_intake(struct store *s, int64_t us, int64_t undecided, const char *why, const char *why_now)
 {
-	char again[200];
-	uint64_t last = 0;
-	int64_t pause = REOPEN_FIRST_US, undecided = clock_mono_us() + UNDECIDED_US;
-	log_error("store", "write-failed", "why=%s hint=%s", log_quote(why), log_quote("reopening the database; nothing is taken in until it works"));
+	store_lock(s);
+	int64_t until = clock_mono_us() + us;
+	do {
+		int64_t now = clock_mono_us();
+		if (now > undecided)
+			answer_failed(s, why);
+		refuse_waiting(s, why_now);
+		int64_t tick = until < now + 20000 ? until : now + 20000;
+		struct timespec t = { .tv_sec = tick / 1000000, .tv_nsec = tick % 1000000 * 1000 };
+		pthread_cond_timedwait(&s->work, &s->lock, &t);
+	} while (!s->stop && clock_mono_us() < until);
+	bool stop = s->stop;
+	store_unlock(s);
+	return stop;
+}
+
+static int64_t longer(int64_t pause)
+{
+	return !pause ? REOPEN_FIRST_US : pause * 2 < REOPEN_MAX_US ? pause * 2 : REOPEN_MAX_US;
+}
+
+/* Everybody off the database. */
+static void park(struct store *s)
+{
 	store_lock(s);
 	s->parked = true;
 	while (s->db_users)
 		pthread_cond_wait(&s->moved, &s->lock);
 	s->counts.reopens++;
-	s->counts.intake_stopped = true;
-	snprintf(s->counts.intake_why, sizeof(s->counts.intake_why), "the database is being reopened: %.80s", why);
 	store_unlock(s);
 	db_close(s->db);
 	s->db = NULL;
+}
+
+/* Close, reopen, look. True: the commit is on disk after all. */
+static bool heal(struct store *s, const char *why)
+{
+	struct commit *c = s->commit;
+	char again[200];
+	uint64_t last = 0;
+	int64_t began = clock_mono_us(), undecided = began + UNDECIDED_US, pause = 0;
+	log_error("store", "write-failed", "why=%s hint=%s", log_quote(why), log_quote("reopening the database; nothing is taken in until it works"));
+	store_lock(s);
+	s->counts.intake_stopped = true;
+	snprintf(s->counts.intake_why, sizeof(s->counts.intake_why), "the database is being reopened: %.80s", why);
+	store_unlock(s);
+	/* Where it fails again as soon as it is open, as a compaction does that has no room, what is there can be read meanwhile. */
+	c->heal_pause = began - c->healed < HEALTHY_US ? longer(c->heal_pause) : 0;
+	if (c->heal_pause)
+		pause_intake(s, c->heal_pause, undecided, why, why);
+	park(s);
 	space_failed(s);
 	while (recover_reopen(s, &last, again, sizeof(again)) != DB_OK) {
+		pause = longer(pause);
 		log_warn("store", "reopen-failed", "why=%s next_ms=%lld", log_quote(again), (long long)(pause / 1000));
-		store_lock(s);
-		int64_t until = clock_mono_us() + pause;
-		while (!s->stop && clock_mono_us() < until) {
-			if (clock_mono_us() > undecided)
-				answer_failed(s, why);
-			refuse_waiting(s, again);
-			int64_t tick = until < clock_mono_us() + 20000 ? until : clock_mono_us() + 20000;
-			struct timespec t = { .tv_sec = tick / 1000000, .tv_nsec = tick % 1000000 * 1000 };
-			pthread_cond_timedwait(&s->work, &s->lock, &t);
-		}
-		bool stop = s->stop;
-		store_unlock(s);
-		if (stop)
+		space_failed(s);
+		if (pause_intake(s, pause, undecided, why, again))
 			break;
-		pause = pause * 2 < REOPEN_MAX_US ? pause * 2 : REOPEN_MAX_US;
 	}
 	if (s->db)
 		log_info("store", "reopened", "last_commit=%s", last == s->position ? "found" : "absent");
+	c->healed = clock_mono_us();
 	store_lock(s);
 	s->parked = false;
 	s->counts.intake_stopped = false;
@@ -484,6 +513,8 @@ static bool commit(struct store *s)
 		ticket_empty(t);
 	if (!c->anything) {
 		nothing(s);
+		if (store_env_failures(s->env) != s->failures)
+			heal(s, "compaction failed");
 		return true;
 	}
 	bool ok = db_write(s->db, c->batch, s->durability == DURABILITY_FSYNC, why, sizeof(why)) == DB_OK || heal(s, why);

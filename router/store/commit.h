@@ -25,6 +25,7 @@ struct commit {
 	uint64_t garbage;               /* bytes of rows that it deletes or replaces */
 	struct { struct chunk *chunk; size_t stored; } *shrunk;
 	size_t nshrunk, shrunk_cap;
+	int64_t healed, heal_pause;     /* mono: when the database was last opened anew; how long that was put off */
 	int64_t dead_look;              /* elapsed time of the last look for letters past their ttl */
 };
 

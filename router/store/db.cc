@@ -3,11 +3,14 @@
 #include "store/db.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <leveldb/cache.h>
 #include <leveldb/db.h>
+#include <leveldb/dumpfile.h>
 #include <leveldb/env.h>
 #include <leveldb/iterator.h>
 #include <leveldb/options.h>
@@ -43,6 +46,26 @@ leveldb::Slice slice(const void *p, size_t n)
 {
 	return leveldb::Slice(static_cast<const char *>(p), n);
 }
+
+// Reads what DumpFile tells of a MANIFEST: each change of the database names the first file number that was still free then, in a
+// line of its own. Keys are escaped there, so no line begins so by chance.
+class NextFile : public leveldb::WritableFile {
+ public:
+	leveldb::Status Append(const leveldb::Slice &text) override
+	{
+		static const char word[] = "\n  NextFile: ";
+		std::string s = text.ToString();
+		for (size_t at = 0; (at = s.find(word, at)) != std::string::npos;) {
+			at += sizeof(word) - 1;
+			number = strtoull(s.c_str() + at, nullptr, 10);
+		}
+		return leveldb::Status::OK();
+	}
+	leveldb::Status Close() override { return leveldb::Status::OK(); }
+	leveldb::Status Flush() override { return leveldb::Status::OK(); }
+	leveldb::Status Sync() override { return leveldb::Status::OK(); }
+	uint64_t number = 0;
+};
 
 }  // namespace
 
@@ -108,6 +131,29 @@ enum db_result db_repair(const char *path, struct store_env *env, char *why, siz
 	/* Or it takes over blocks whose checksum is wrong, and every later reading stumbles over them again. */
 	o.paranoid_checks = true;
 	return result_of(leveldb::RepairDB(path, o), why, whylen);
+}
+
+uint64_t db_sweep(const char *path, struct store_env *env)
+{
+	auto *e = static_cast<leveldb::Env *>(store_env_leveldb(env));
+	std::string folder = std::string(path) + "/", current;
+	std::vector<std::string> names;
+	NextFile next;
+	uint64_t before = store_env_bytes(env);
+	if (!leveldb::ReadFileToString(e, folder + "CURRENT", &current).ok() || current.empty() || current.back() != '\n')
+		return 0;
+	current.pop_back();
+	if (!leveldb::DumpFile(e, folder + current, &next).ok() || !next.number || !e->GetChildren(path, &names).ok())
+		return 0;
+	// A table in use was numbered before the change that took it in was written, and that change says what was free after it.
+	for (const auto &name : names) {
+		char *end;
+		uint64_t number = strtoull(name.c_str(), &end, 10);
+		if (end != name.c_str() && std::string(end) == ".ldb" && number >= next.number)
+			(void)e->RemoveFile(folder + name);
+	}
+	uint64_t after = store_env_bytes(env);
+	return before > after ? before - after : 0;
 }
 
 enum db_result db_get(struct db *d, const void *key, size_t keylen, struct buf *out, char *why, size_t whylen)

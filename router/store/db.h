@@ -42,6 +42,10 @@ void db_close(struct db *d); /* d may be NULL */
 /* Rebuild what can be rebuilt of a database that does not open. Deleted rows may come back. */
 enum db_result db_repair(const char *path, struct store_env *env, char *why, size_t whylen);
 
+/* Remove the tables that a closed database does not know: what a compaction or an opening had written when it failed. On a full disk they hold the
+ * very space that opening needs, and LevelDB itself removes them only once it is open. Gives the bytes that came free. */
+uint64_t db_sweep(const char *path, struct store_env *env);
+
 /* The value appended to out. Checksums are verified; nothing is kept in the cache. */
 enum db_result db_get(struct db *d, const void *key, size_t keylen, struct buf *out, char *why, size_t whylen);
 enum db_result db_write(struct db *d, struct db_batch *b, bool sync, char *why, size_t whylen);

@@ -298,6 +298,7 @@ struct store {
 
 	/* the database, see store_db_enter */
 	struct db *db;              /* written by the commit thread while parked */
+	uint64_t failures;          /* of the environment, as the database was opened; commit thread */
 	bool parked;                /* lock */
 	unsigned db_users;          /* lock */
 
@@ -416,7 +417,7 @@ struct buffer *space_pressed(const struct store *s, bool *all); /* commit thread
 void space_garbage(struct store *s, uint64_t bytes);            /* lock: so much was deleted */
 void space_guess(struct store *s);                              /* at opening */
 uint64_t space_taken(const struct store *s);                    /* lock: bytes on disk */
-bool space_failed(struct store *s);                             /* opening or commit thread: the disk refused; the reserve goes (false: it had gone) */
+void space_failed(struct store *s);                             /* opening or commit thread, database closed: the disk refused; the reserve goes, and what was left unfinished */
 bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */
 /* The chunk's bytes from disk into b, if they are not there. False: they cannot be had. Between db_enter and db_leave. */
 enum db_result chunk_load(struct store *s, struct block *b, uint32_t rendering);

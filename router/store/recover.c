@@ -193,6 +193,14 @@ static bool is_there(const struct store *s)
 	return access(current, F_OK) == 0;
 }
 
+static struct db *try_db(struct store *s, bool create, enum db_result *r, char *why, size_t whylen)
+{
+	store_env_count(s->env, s->folder);
+	s->failures = store_env_failures(s->env);
+	s->db = db_open(s->folder, s->env, create, r, why, whylen);
+	return s->db;
+}
+
 static int open_db(struct store *s, char *why, size_t whylen)
 {
 	enum db_result r;
@@ -200,12 +208,10 @@ static int open_db(struct store *s, char *why, size_t whylen)
 		snprintf(why, whylen, "%s holds no store", s->path);
 		return -1;
 	}
-	store_env_count(s->env, s->folder);
-	s->db = db_open(s->folder, s->env, !s->as_it_lies, &r, why, whylen);
-	if (!s->db && r == DB_FAILED && space_failed(s)) {
-		/* Opening turns the log into a table; on a full disk what was put by for this makes room. */
-		store_env_count(s->env, s->folder);
-		s->db = db_open(s->folder, s->env, true, &r, why, whylen);
+	if (!try_db(s, !s->as_it_lies, &r, why, whylen) && r == DB_FAILED && !s->as_it_lies) {
+		/* Opening turns the log into tables; on a full disk, what was put by for this makes room. */
+		space_failed(s);
+		try_db(s, true, &r, why, whylen);
 	}
 	if (s->db)
 		return 0;
@@ -216,19 +222,13 @@ static int open_db(struct store *s, char *why, size_t whylen)
 	log_error("store", "damaged", "why=%s hint=%s", log_quote(why), log_quote("repairing"));
 	char repair[160];
 	r = db_repair(s->folder, s->env, repair, sizeof(repair));
-	if (r == DB_OK) {
-		store_env_count(s->env, s->folder);
-		s->db = db_open(s->folder, s->env, true, &r, why, whylen);
-	}
-	if (s->db) {
+	if (r == DB_OK && try_db(s, true, &r, why, whylen)) {
 		log_warn("store", "repaired", NULL);
 		return 0;
 	}
 	if (set_aside(s, why, whylen) < 0)
 		return -1;
-	store_env_count(s->env, s->folder);
-	s->db = db_open(s->folder, s->env, true, &r, why, whylen);
-	return s->db ? 0 : -1;
+	return try_db(s, true, &r, why, whylen) ? 0 : -1;
 }
 
 static int make_folder(const char *path, char *why, size_t whylen)
@@ -269,9 +269,7 @@ enum db_result recover_reopen(struct store *s, uint64_t *last_position, char *wh
 {
 	enum db_result r;
 	struct last_row last = { .position = 0 };
-	store_env_count(s->env, s->folder);
-	s->db = db_open(s->folder, s->env, false, &r, why, whylen);
-	if (!s->db)
+	if (!try_db(s, false, &r, why, whylen))
 		return r;
 	r = read_last(s, &last, why, whylen);
 	if (r != DB_OK && r != DB_ABSENT) {

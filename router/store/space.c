@@ -90,18 +90,20 @@ static void reserve_make(struct store *s)
 	store_unlock(s);
 }
 
-bool space_failed(struct store *s)
+void space_failed(struct store *s)
 {
 	struct space *sp = s->space;
 	sp->looked = INT64_MIN / 2;
+	uint64_t swept = db_sweep(s->folder, s->env);
+	if (swept)
+		log_warn("store", "unfinished-removed", "bytes=%llu", (unsigned long long)swept);
 	if (!sp->has_reserve)
-		return false;
+		return;
 	if (unlink(sp->reserve) == 0)
 		log_warn("store", "reserve-released", "bytes=%u hint=%s", RESERVE_BYTES, log_quote("the disk is full or failing; free some space"));
 	store_lock(s);
 	sp->has_reserve = false;
 	store_unlock(s);
-	return true;
 }
 
 /* ---- limits */
@@ -156,12 +158,14 @@ void space_look(struct store *s)
 	if (floor > FLOOR_MAX)
 		floor = FLOOR_MAX;
 	refuse(sp, "");
-	if (known && free_bytes < floor) {
+	/* Nothing is taken in before the reserve is back: a disk that fills up without one may leave no room for opening the database. */
+	uint64_t needs = floor + (sp->has_reserve ? 0 : RESERVE_BYTES);
+	if (known && free_bytes < needs) {
 		char why[128];
 		snprintf(why, sizeof(why), "the disk has %llu MiB free; intake needs %llu MiB", (unsigned long long)(free_bytes >> 20),
-			(unsigned long long)(floor >> 20));
+			(unsigned long long)(needs >> 20));
 		refuse(sp, why);
-	} else if (!sp->has_reserve && (!known || free_bytes > floor + 2 * RESERVE_BYTES)) {
+	} else if (!sp->has_reserve) {
 		reserve_make(s);
 	}
 	look_at_limit(s);

@@ -56,11 +56,12 @@ class StoreEnv : public leveldb::EnvWrapper {
 	Status RenameFile(const std::string &from, const std::string &to) override;
 
 	int fault(env_op op);
+	Status failed(const std::string &name, int error) { failures++; return failure(name, error); }
 	Status sync_folder(const std::string &name);
 	ssize_t write_some(int fd, const std::string &name, const char *p, size_t n);
 	Status sync_file(int fd, const std::string &name, bool *name_safe);
 
-	std::atomic<uint64_t> bytes{0}, syncs{0}, quota{0};
+	std::atomic<uint64_t> bytes{0}, syncs{0}, quota{0}, failures{0};
 	std::atomic<uint64_t> done[ENV_OPS] = {};
 	std::atomic<bool> faulty{false};
 	bool tracking = false;
@@ -163,7 +164,7 @@ class Writing : public leveldb::WritableFile {
 			if (w < 0 && errno == EINTR)
 				continue;
 			if (w < 0)
-				return failure(name_, errno);
+				return env_->failed(name_, errno);
 			p += w;
 			n -= static_cast<size_t>(w);
 		}
@@ -201,13 +202,13 @@ Status StoreEnv::open_writable(const std::string &name, int how, leveldb::Writab
 {
 	*out = nullptr;
 	if (int error = fault(ENV_CREATE))
-		return failure(name, error);
+		return failed(name, error);
 	Guard guard(this);
 	struct stat st;
 	bool existed = stat(name.c_str(), &st) == 0;
 	int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | how, 0600);
 	if (fd < 0)
-		return failure(name, errno);
+		return failed(name, errno);
 	if (existed && how == O_TRUNC)
 		bytes -= static_cast<uint64_t>(st.st_size);
 	if (tracking) {
@@ -249,7 +250,7 @@ ssize_t StoreEnv::write_some(int fd, const std::string &name, const char *p, siz
 Status StoreEnv::sync_file(int fd, const std::string &name, bool *name_safe)
 {
 	if (int error = fault(ENV_SYNC))
-		return failure(name, error);
+		return failed(name, error);
 	++syncs;
 	uint64_t reached = 0;
 	if (tracking) {
@@ -257,7 +258,7 @@ Status StoreEnv::sync_file(int fd, const std::string &name, bool *name_safe)
 		reached = files[name].written;
 	}
 	if (fdatasync(fd) < 0)
-		return failure(name, errno);
+		return failed(name, errno);
 	if (tracking) {
 		Guard guard(this);
 		Durable &d = files[name];
@@ -273,16 +274,16 @@ Status StoreEnv::sync_file(int fd, const std::string &name, bool *name_safe)
 Status StoreEnv::sync_folder(const std::string &name)
 {
 	if (int error = fault(ENV_SYNC_DIR))
-		return failure(name, error);
+		return failed(name, error);
 	std::string folder = folder_of(name);
 	Guard guard(this);
 	int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return failure(folder, errno);
+		return failed(folder, errno);
 	int r = fsync(fd), error = errno;
 	close(fd);
 	if (r < 0)
-		return failure(folder, error);
+		return failed(folder, error);
 	if (tracking)
 		for (auto &f : files)
 			f.second.name_safe = true;
@@ -358,6 +359,7 @@ void store_env_free(struct store_env *e) { delete e; }
 void *store_env_leveldb(struct store_env *e) { return static_cast<leveldb::Env *>(&e->rep); }
 uint64_t store_env_bytes(const struct store_env *e) { return e->rep.bytes.load(); }
 uint64_t store_env_syncs(const struct store_env *e) { return e->rep.syncs.load(); }
+uint64_t store_env_failures(const struct store_env *e) { return e->rep.failures.load(); }
 
 void store_env_count(struct store_env *e, const char *folder)
 {

@@ -27,6 +27,8 @@ void *store_env_leveldb(struct store_env *e); /* a leveldb::Env *, for db.cc */
 /* Bytes of the files written through it that still exist. */
 uint64_t store_env_bytes(const struct store_env *e);
 uint64_t store_env_syncs(const struct store_env *e);
+/* Writes, syncs and new files that failed so far. The database works in the background, and tells nobody until somebody writes. */
+uint64_t store_env_failures(const struct store_env *e);
 /* Count what is there already; at opening. */
 void store_env_count(struct store_env *e, const char *folder);
 /* Free bytes of the file system that holds path and its size; false when it cannot be told. */

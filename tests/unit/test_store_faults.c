@@ -5,6 +5,8 @@
 #include <fcntl.h>
 
 #include "base/bytes.h"
+#include <dirent.h>
+
 #include "store_bed.h"
 
 #define B 1
@@ -196,6 +198,92 @@ static void test_a_full_disk_refuses_and_recovers(void **state)
 	assert_int_equal(numbers(found, 10), 1);
 	assert_int_equal(found[0], 4);
 	assert_int_equal(bed_counts(&bed, B).accepted, 1);
+}
+
+static unsigned tables(void)
+{
+	char folder[200];
+	unsigned n = 0;
+	snprintf(folder, sizeof(folder), "%s/db", bed.dir);
+	DIR *d = opendir(folder);
+	for (struct dirent *e; (e = readdir(d));)
+		n += strstr(e->d_name, ".ldb") != NULL;
+	closedir(d);
+	return n;
+}
+
+/* 3000 messages that do not pack, a megabyte at a time. */
+static void put_noise(unsigned *taken)
+{
+	static char text[12 << 10];
+	for (unsigned i = 0; i < 30; i++) {
+		struct ticket *t = bed_ticket(&bed);
+		for (unsigned k = 0; k < 100; k++) {
+			bed_noise(text, sizeof(text) - 1);
+			bed_message(&bed, t, text, "x");
+			ticket_want(t, B, 0, 0);
+		}
+		*taken += bed_submit(&bed, t) == TICKET_TAKEN ? 100 : 0;
+	}
+}
+
+/* LevelDB tells of a compaction that failed only when somebody writes, and on a full disk nobody is let in who would; and what it had
+ * written takes the space that opening needs. */
+static void test_a_compaction_that_fails_heals_though_nobody_writes(void **state)
+{
+	(void)state;
+	unsigned taken = 0;
+	bed_open(&bed);
+	put_noise(&taken);
+	assert_int_equal(taken, 3000);
+	assert_true(store_db_enter(bed.store));
+	uint64_t failures = store_env_failures(bed.env);
+	store_env_fail(bed.env, ENV_SYNC, 2, 0, ENOSPC);   /* the second table of its output */
+	db_compact(bed.store->db, "\0", 1, "\xff", 1);
+	assert_true(store_env_failures(bed.env) > failures);
+	store_db_leave(bed.store);
+	store_env_heal(bed.env);
+	struct store_counts c;
+	BED_UNTIL(&bed, (store_drop_dead(bed.store, 99, 1, 1), store_counts(bed.store, &c), c.reopens && !c.intake_stopped));
+	assert_int_equal(bed_counts(&bed, B).buffered, taken);
+	BED_UNTIL(&bed, bed_put(&bed, B, "4 ") == TICKET_TAKEN);
+	bed_reopen(&bed);
+	assert_int_equal(bed_counts(&bed, B).buffered, taken + 1);
+	assert_int_equal((store_counts(bed.store, &c), c.records_lost), 0);
+}
+
+static void test_what_was_left_unfinished_is_removed_and_nothing_else(void **state)
+{
+	(void)state;
+	unsigned taken = 0;
+	char folder[200], why[200];
+	snprintf(folder, sizeof(folder), "%s/db", bed.dir);
+	bed_open(&bed);
+	put_noise(&taken);
+	bed_close(&bed);
+	assert_int_equal(db_sweep(folder, bed.env), 0);
+	enum db_result r;
+	struct db *d = db_open(folder, bed.env, false, &r, why, sizeof(why));
+	assert_non_null(d);
+	store_env_quota(bed.env, store_env_bytes(bed.env) + (12u << 20));   /* of 24 MiB that it would write */
+	db_compact(d, "\0", 1, "\xff", 1);
+	uint64_t full = store_env_bytes(bed.env);
+	db_close(d);
+	store_env_heal(bed.env);
+	unsigned before = tables();
+	uint64_t swept = db_sweep(folder, bed.env);
+	assert_true(swept > 8u << 20);
+	assert_int_equal(store_env_bytes(bed.env), full - swept);
+	assert_true(tables() < before);
+	assert_int_equal(db_sweep(folder, bed.env), 0);
+	bed_open(&bed);
+	struct store_counts c;
+	store_counts(bed.store, &c);
+	assert_int_equal(bed_counts(&bed, B).buffered, taken);
+	struct buffer *q = buffer_attach(bed.store, B, bed.port, bed_wake, &bed);
+	assert_int_equal(bed_take(&bed, q, 10000, OUTCOME_ACCEPTED, NULL), taken);
+	buffer_detach(q);
+	assert_int_equal(c.records_lost, 0);
 }
 
 /* ---- power cuts */
@@ -419,6 +507,8 @@ int main(void)
 		T(test_a_failed_sync_may_have_been_written),
 		T(test_names_change_all_or_none),
 		T(test_a_full_disk_refuses_and_recovers),
+		T(test_a_compaction_that_fails_heals_though_nobody_writes),
+		T(test_what_was_left_unfinished_is_removed_and_nothing_else),
 		T(test_a_power_cut_loses_nothing_taken),
 		T(test_a_rotten_chunk_is_counted_and_the_rest_delivered),
 		T(test_a_database_that_does_not_open_is_repaired_or_set_aside),
