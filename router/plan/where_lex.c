@@ -56,10 +56,6 @@ struct problem *lexer_tell(struct lexer *x, int code, unsigned from, unsigned n,
 	va_end(ap);
 	struct problem *p = diag_add(x->diag, (enum diag_code)code, &at, "%s", words.p);
 	buf_fini(&words);
-	if (from > 0 && at.length == x->scalar->at.length) { /* a block of text: nothing inside it can be pointed at */
-		size_t left = x->len - from;
-		problem_note(p, "from here on: %s", diag_quote(x->diag, x->text + from, left));
-	}
 	x->failed = true;
 	return p;
 }

@@ -261,7 +261,10 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 		n->at.source != NULL) { /* user:password@ */
 		struct mark at = node_mark_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3));
 
-		source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
+		if (n->end_line == n->at.line)
+			source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
+		else
+			check_hide(n); /* the rest of it may stand on the next line */
 		/* A password that is not, to its last character, a reference. */
 		if (!(user[-1] == '}' && strncmp(rest + 3 + strcspn(rest + 3, ":"), ":${", 3) == 0) && strncmp(rest + 3, "${", 2) != 0 && memchr(rest + 3, ':', (size_t)(user - rest - 3)) != NULL)
 			check_literal(c, f, n);

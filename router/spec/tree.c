@@ -39,23 +39,3 @@ const char *node_kind_name(const struct node *n)
 	default: return node_is_null(n) ? "nothing" : "a single value";
 	}
 }
-
-struct mark node_mark_inside(const struct node *scalar, size_t from, size_t len)
-{
-	struct mark at = scalar->at;
-	unsigned before = 0, chars = 0, under = 0;
-
-	for (size_t i = 0; i < scalar->len; i++) {
-		if (((unsigned char)scalar->text[i] & 0xc0) == 0x80)
-			continue;
-		chars++;
-		before += i < from;
-		under += i >= from && i < from + len;
-	}
-	/* Only where the text stands in the file as it is, one character for one, can a part of it be pointed at. */
-	if (scalar->end_line != at.line || at.length != chars + (scalar->quoted ? 2 : 0))
-		return at;
-	at.column += before + (scalar->quoted ? 1 : 0);
-	at.length = under;
-	return at;
-}

@@ -49,7 +49,8 @@ bool node_is(const struct node *n, const char *text); /* a scalar with this text
 /* Plain and empty, `~` or `null`. */
 bool node_is_null(const struct node *n);
 const char *node_kind_name(const struct node *n); /* "a mapping", "a list", "a single value", "nothing" */
-/* The place of len bytes of a scalar's text, `from` bytes into it; the whole scalar where escapes or line breaks hide it. */
+/* inside.c: the place of len bytes of a scalar's text, `from` bytes into it, as far as they stand on one line; the whole scalar where the text does not
+ * stand in the file. */
 struct mark node_mark_inside(const struct node *scalar, size_t from, size_t len);
 
 #endif

@@ -90,10 +90,90 @@ static void test_a_part_of_a_scalar_has_a_place(void **state)
 	assert_int_equal(at.column, 10);
 	assert_int_equal(at.length, 1);
 	at = node_mark_inside(node_get(root, "b"), 5, 1);
-	assert_int_equal(at.column, 4); /* an escape shifts what follows: all of it is marked */
-	assert_int_equal(at.length, 9);
+	assert_int_equal(at.column, 11);
+	assert_int_equal(at.length, 1);
 	at = node_mark_inside(node_get(root, "c"), 5, 1);
 	assert_int_equal(at.column, 10);
+}
+
+/* Each letter of the text stands in the file once, so where it stands there is known. */
+static void check_letters(const char *yaml)
+{
+	struct node *root = read_text(yaml), *n = root != NULL ? node_get(root, "k") : NULL;
+
+	if (n == NULL || n->kind != NODE_SCALAR) {
+		buf_clear(&out);
+		diag_print(diag, &out, false);
+		fail_msg("not read:\n%s%s", yaml, out.p);
+	}
+	for (size_t i = 0; i < n->len; i++) {
+		char c = n->text[i];
+		struct mark at;
+		unsigned line = 1, column = 1;
+
+		if (c < 'A' || (c > 'Z' && c < 'a') || c > 'z')
+			continue;
+		for (const char *p = yaml + 2; *p != c; p++) { /* behind the key */
+			if (p == yaml + 2)
+				column = 3;
+			if (*p == '\0')
+				fail_msg("%c is not in:\n%s", c, yaml);
+			column += ((unsigned char)*p & 0xc0) != 0x80;
+			if (*p == '\n' || (*p == '\r' && p[1] != '\n')) {
+				line++;
+				column = 1;
+			}
+		}
+		at = node_mark_inside(n, i, 1);
+		if (at.line != line || at.column != column || at.length != 1)
+			fail_msg("%c is told at %u:%u (%u long), and stands at %u:%u in:\n%s", c, at.line, at.column, at.length, line, column, yaml);
+	}
+}
+
+static void test_a_part_of_a_text_has_its_place_however_it_is_written(void **state)
+{
+	(void)state;
+	static const char *const ways[] = {
+		"k: a b  c\n", "k: a\n  b\n\n\n  c d\n", "k:\n  a\n   b # c\n", "k: &one a b\n", "k: !!str  a b\n", "k: &one !!str\n  a\n  b\n", "k: ! 'a b'\n",
+		"k: 'a ''b'' c'\n", "k: ' a\n\n  b '' c\n  '\n", "k: \"\\x40\\u00e9 \\\"b\\\" \\U0001f600 c\\td\"\n", "k: \"a \\\n     b\\\n   \\  c\n\n   d\"\n", "k: \"é a\\/b\\\\ é c\"\n",
+		"k: |\n  a\n\n    b\n  c\n", "k: >\n  a\n  b\n\n  c\n\n    d\n    e\n\n  f\n\n\n", "k: >-\n  a &&\n  b\n", "k: |+\n\n\n  a\n\n", "k: >2 # why\n    a\n  b\n",
+		"k: |1-\n  a\n b\n", "k: >\n\n\n   a\n\n   \tb\n   c\n", "k: >\r\n  a\r\n  b\r\n\r\n  c\r\n", "k: é a\n", "k: >\n  é a\n  ü b\n",
+	};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		check_letters(ways[i]);
+}
+
+static void test_a_part_of_made_up_texts_has_its_place(void **state)
+{
+	(void)state;
+	static const char *const between[] = { "", "", "", " ", "  ", "\n  ", " \n  ", "\n\n  ", "\n \n   ", "é", ".", "\n    " },
+		*const double_only[] = { "\\x40", "\\u2020", "\\U00010600", "\\\\", "\\\"", "\\\n  ", " \\\n\n  ", "\\/", "\\_" };
+	static const char *const begin[] = { "k: ", "k: '", "k: \"", "k: >\n  ", "k: |-\n  ", "k: >+\n\n  ", "k: |2\n  " }, *const end[] = { "\n", "'\n", "\"\n", "\n", "\n", "\n\n", "\n" };
+	struct buf text = BUF_INIT;
+	uint32_t seed = 7;
+
+	for (unsigned round = 0; round < 4000 / UNIT_PATIENCE; round++) {
+		unsigned way = round % 7, letters = 1 + round % 17;
+
+		buf_clear(&text);
+		buf_adds(&text, begin[way]);
+		for (unsigned i = 0; i < letters; i++) {
+			unsigned k = (seed = seed * 1664525 + 1013904223) >> 16;
+
+			buf_addc(&text, "abcdefghijlmopqrst"[i]); /* no letter that an escape has, nor the key */
+			if (way == 1 && k % 16 == 1)
+				buf_adds(&text, "''");
+			else if (way == 2 && k % 3 == 1)
+				buf_adds(&text, double_only[k / 3 % 9]);
+			else
+				buf_adds(&text, between[k % 12]);
+		}
+		buf_adds(&text, "z");
+		buf_adds(&text, end[way]);
+		check_letters(text.p);
+	}
+	buf_fini(&text);
 }
 
 static void test_json_is_yaml(void **state)
@@ -230,7 +310,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_places_and_kinds), TEST(test_a_part_of_a_scalar_has_a_place), TEST(test_json_is_yaml),
+		TEST(test_places_and_kinds), TEST(test_a_part_of_a_scalar_has_a_place), TEST(test_a_part_of_a_text_has_its_place_however_it_is_written),
+		TEST(test_a_part_of_made_up_texts_has_its_place), TEST(test_json_is_yaml),
 		TEST(test_nothing_is_an_empty_mapping), TEST(test_a_byte_order_mark_moves_nothing), TEST(test_aliases_share_nodes),
 		TEST(test_what_is_refused), TEST(test_all_are_told_and_the_rest_is_still_read), TEST(test_billion_laughs),
 		TEST(test_hostile_text_is_refused_at_once), TEST(test_nesting_up_to_the_bound),
