@@ -220,6 +220,16 @@ static void build_delivery(struct compiler *c, struct stream *to, struct conf al
 		to->batch_messages = 1;
 }
 
+/* names.c has compiled it before, without errors, and told what is doubtful. */
+static struct where *where_again(struct compiler *c, const struct node *where)
+{
+	struct diag *quiet = diag_new_quiet();
+	struct where *w = where_compile(c->arena, where, quiet);
+
+	diag_free(quiet);
+	return w;
+}
+
 static void build_stream(struct compiler *c, struct stream *to, const struct entry *e)
 {
 	const struct section *destinations = &c->kept->destinations;
@@ -240,7 +250,7 @@ static void build_stream(struct compiler *c, struct stream *to, const struct ent
 	to->form = form_of(c, to->destination);
 	to->buffer_name = arena_printf(c->arena, "%s > %s > %s", to->name, to->destination->name, to->form);
 	if (where != NULL)
-		to->where = where_compile(c->arena, where, c->diag);
+		to->where = where_again(c, where);
 	build_delivery(c, to, all);
 	buf_addf(&identity, "%d %d %s %s %016llx %u %llu %lld %d %u %lld %lld %lld %d %lld %llu %d %llu %lld", to->enabled, to->paused, to->buffer_name,
 		to->rendering->ix ? to->rendering->identity : "", (unsigned long long)to->destination->fingerprint, to->batch_messages,

@@ -21,8 +21,7 @@ static const char *kinds_text(unsigned can)
 	}
 }
 
-/* "`a + b`", cut where it is long. */
-static const char *shown(struct lexer *x, const struct expr *e)
+const char *expr_shown(struct lexer *x, const struct expr *e)
 {
 	const char *p;
 	size_t n;
@@ -39,7 +38,31 @@ static void tell_kind(struct lexer *x, const struct expr *e, const struct expr *
 {
 	lexer_tell(x, DIAG_EXPRESSION_KIND, arg->from, arg->len, "%s takes %s, and %s is %s",
 		e->op == OP_CALL ? e->call->name : op_text(e->op == OP_NEGATE ? OP_SUB : e->op == OP_COMPLEMENT ? OP_LIKE : e->op), takes,
-		shown(x, arg), kinds_text(arg->can));
+		expr_shown(x, arg), kinds_text(arg->can));
+}
+
+/* A text that could be the name of a parameter: who writes it where a text does not fit means the parameter. */
+void text_note(struct problem *p, const struct expr *literal)
+{
+	const struct value *v = &literal->value;
+	bool plain;
+
+	if (literal->op != OP_VALUE || v->kind != VALUE_TEXT || literal->starred || v->n == 0)
+		return;
+	plain = name_is_plain(v->p, v->n, false);
+	for (size_t i = 0; i < v->n; i++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyz_.-#0123456789", v->p[i]) || (i == 0 && strchr("-#.", *v->p)))
+			return;
+	problem_note(p, plain ? "in quotes it is a text; a parameter has none: %.*s" : "in quotes it is a text; the parameter is param('%.*s')", (int)v->n, v->p);
+}
+
+static void tell_unlike(struct lexer *x, const struct expr *e, const char *words)
+{
+	const struct expr *a = e->args, *b = a->next;
+	struct problem *p = lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s is %s and %s is %s: %s", expr_shown(x, a), kinds_text(a->can),
+		expr_shown(x, b), kinds_text(b->can), words);
+
+	text_note(p, a->can == CAN_TEXT ? a : b);
 }
 
 static void check_compare(struct lexer *x, const struct expr *e)
@@ -49,14 +72,10 @@ static void check_compare(struct lexer *x, const struct expr *e)
 
 	if ((both & CAN_TEXT) || ((a->can & CAN_COUNT) && (b->can & CAN_COUNT)))
 		return;
-	if (e->op == OP_EQ || e->op == OP_NE) {
-		if (!((a->can | b->can) & (CAN_NULL | CAN_JSON)))
-			lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s is %s and %s is %s: they are never equal", shown(x, a),
-				kinds_text(a->can), shown(x, b), kinds_text(b->can));
-		return;
-	}
-	lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s is %s and %s is %s: neither is the greater", shown(x, a),
-		kinds_text(a->can), shown(x, b), kinds_text(b->can));
+	if (e->op != OP_EQ && e->op != OP_NE)
+		tell_unlike(x, e, "neither is the greater");
+	else if (!((a->can | b->can) & (CAN_NULL | CAN_JSON)))
+		tell_unlike(x, e, "they are never equal");
 }
 
 static void check_pattern(struct lexer *x, const struct expr *arg)
@@ -97,7 +116,7 @@ void expr_check(struct lexer *x, const struct expr *e)
 				tell_kind(x, e, a, "numbers");
 		if ((e->op == OP_DIV || e->op == OP_MOD) && e->args->next->constant && (e->args->next->can & CAN_COUNT) &&
 		    !value_is_true(e->args->next->value))
-			lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s divides by zero, whatever the message", shown(x, e));
+			lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s divides by zero, whatever the message", expr_shown(x, e));
 	}
 }
 
@@ -117,7 +136,7 @@ void expr_fold(struct lexer *x, const struct where *w, struct expr *e)
 	run_begin(&r, w, &empty, 0);
 	v = expr_value(&r, e);
 	if (v.kind == VALUE_ERROR) {
-		lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s %s, whatever the message", shown(x, e), fault_text(v));
+		lexer_tell(x, DIAG_EXPRESSION_KIND, e->from, e->len, "%s %s, whatever the message", expr_shown(x, e), fault_text(v));
 	} else {
 		if (v.kind == VALUE_TEXT)
 			v.p = arena_strndup(x->arena, v.p, v.n);

@@ -56,7 +56,7 @@ struct problem *lexer_tell(struct lexer *x, int code, unsigned from, unsigned n,
 	va_end(ap);
 	struct problem *p = diag_add(x->diag, (enum diag_code)code, &at, "%s", words.p);
 	buf_fini(&words);
-	x->failed = true;
+	x->failed = x->failed || code_is_error((enum diag_code)code);
 	return p;
 }
 
@@ -72,13 +72,15 @@ static bool begins_name(char c)
 
 bool name_is_plain(const char *p, size_t n, bool dollar)
 {
-	static const char *const words[] = { "and", "or", "not", "true", "false", "null" };
+	static const char *const words[] = { "and", "or", "not" };
 
 	if (n == 0 || p[n - 1] == '.' || (!dollar && !begins_name(*p)))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!in_name(p[i]))
 			return false;
+	if (!dollar && name_is_value(p, n)) /* TRUE, too: where it is meant, it is written so that nobody doubts it */
+		return false;
 	for (size_t i = 0; !dollar && i < COUNT(words); i++)
 		if (strlen(words[i]) == n && memcmp(words[i], p, n) == 0)
 			return false;

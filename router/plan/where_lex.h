@@ -28,11 +28,17 @@ struct lexer {
 void lexer_begin(struct lexer *x, struct arena *a, const struct node *scalar, struct diag *d);
 void lexer_next(struct lexer *x); /* TOKEN_BAD is told already */
 bool lexer_at_mark(const struct lexer *x, char mark);
-/* A problem at some bytes of the text. */
+/* A problem, or a warning, at some bytes of the text. */
 struct problem *lexer_tell(struct lexer *x, int code, unsigned from, unsigned n, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* where_check.c: tell what can never work; compute what needs no message. */
 void expr_check(struct lexer *x, const struct expr *e);
 void expr_fold(struct lexer *x, const struct where *w, struct expr *e);
+/* "`a + b`", cut where it is long; "`a` is a text" may be told of a name: how parameters are written. */
+const char *expr_shown(struct lexer *x, const struct expr *e);
+void text_note(struct problem *p, const struct expr *literal);
+/* where_doubt.c: warn of what is hardly meant, in a condition without errors. */
+void expr_doubt(struct lexer *x, const struct where *w, const struct expr *root);
+bool name_is_value(const char *p, size_t n); /* does it look like true, false or null? */
 /* Can this be written without quotes? As `position.speed`, or, with `dollar`, as `$position.speed`. */
 bool name_is_plain(const char *p, size_t n, bool dollar);
 

@@ -451,5 +451,8 @@ struct expr *where_parse(struct arena *a, const struct node *scalar, struct diag
 	e = parse_any(&p);
 	if (e && !p.x.failed && p.x.token != TOKEN_END)
 		expected(&p, "an operator");
-	return p.x.failed ? NULL : e;
+	if (p.x.failed)
+		return NULL;
+	expr_doubt(&p.x, w, e);
+	return e;
 }

@@ -147,6 +147,13 @@ static const struct code codes[DIAG_CODES] = {
 		"Where the url has a {parameter}, a batch holds messages of one address, so it is often a single message. With `ordering: stream`, which is the default, the "
 		"next one waits for its answer: at 50 ms an answer that is twenty messages a second for the whole fleet. `ordering: device` with `in-flight: 8` keeps "
 		"the order of each device's messages and sends to eight addresses at a time." },
+	[DIAG_SAME] = { "W011", EX_CONFIG, "condition that is the same for every message",
+		"A condition, or a part of it, is true or false whatever the message holds: a text or number stands where a comparison was to be written "
+		"(`a == 1 || 2` is always true; `a == 1 || a == 2` is meant), two parts can't be true together, of two one always is (`a != 1 || a != 2`), or what "
+		"is compared is never of that kind. `true` and `false` alone are taken as meant." },
+	[DIAG_MISREAD] = { "W012", EX_CONFIG, "condition that says something else than it seems to",
+		"A word without quotes is a parameter: TRUE, yes and nil are no values but names, which messages do not have, so that the condition is false for ever. "
+		"`fuel-level` is fuel minus level: a parameter with a hyphen in its name is written param('fuel-level'), a difference with blanks around the minus." },
 };
 
 const struct code *code_at(enum diag_code code)

@@ -68,6 +68,8 @@ enum diag_code {
 	DIAG_PARTLY,
 	DIAG_NOWHERE,
 	DIAG_ONE_BY_ONE,
+	DIAG_SAME,
+	DIAG_MISREAD,
 	DIAG_CODES /* how many there are */
 };
 

@@ -286,6 +286,52 @@ static void test_what_is_printed_says_the_same(void **state)
 
 /* ---- places and bounds ---------------------------------------------------------------------------------------------------------- */
 
+/* A warning that is wrong is worse than none. */
+static void test_what_may_be_meant_is_not_doubted(void **state)
+{
+	(void)state;
+	static const char *const fine[] = {
+		"true", "false", "1", "a && true", "a || false", "if(a > 5, 1, 0)", "a ? 'x' : 'y'", "fuel - level > 2", "a -1 > 0", "din-1 > 0", "param('fuel-level') > 2",
+		"server.timestamp-timestamp > 60", "timestamp-server.timestamp < 60", "max.speed-min.speed > 5", "param('TRUE') == 1", "$yes", "on", "off > 1", "no.fix == 1",
+		"status == 'yes'", "a == 1 || a == 2", "a != 1 && a != 2", "a > 1 && a < 5", "a < 1 || a > 5", "a >= 1 && a <= 1", "a == 1 && b == 2", "a != 1 || b != 1",
+		"name == 'a*' && name == '*b'", "name != 'a*' || name != '*b'", "$a == null || a > 5", "$a >= 0 && $a == null", "a == 1 && a == true", "a != 1 || a > 5",
+		"ident == '352*'", "ident == '352093081234567'", "ident != null", "$ident == null", "timestamp > 1795384973", "timestamp > time('2026-11-22T22:03:23Z')",
+		"now() - timestamp < 3600", "a > 5 && a != 7", "speed > 5 || speed < 5", "name > 'a' && name < 'b'", "a < b || a >= b", "(a == 1) != (b == 1)", "true == a",
+		"a.on == b.off", "yes.no",
+	};
+
+	for (size_t i = 0; i < sizeof(fine) / sizeof(*fine); i++) {
+		struct read r;
+
+		read_begin(&r, fine[i], strlen(fine[i]));
+		if (!r.where || diag_warnings(r.diag))
+			fail_msg("%s", r.out.p);
+		read_end(&r);
+	}
+}
+
+static void test_what_is_doubted_is_printed_so_that_it_is_not(void **state)
+{
+	(void)state;
+	static const char *const doubted[] = { "a == TRUE", "fuel-level > 2", "a == yes", "Null" };
+
+	for (size_t i = 0; i < sizeof(doubted) / sizeof(*doubted); i++) {
+		struct read r;
+		struct buf normal = BUF_INIT;
+
+		read_begin(&r, doubted[i], strlen(doubted[i]));
+		assert_non_null(r.where);
+		assert_int_equal(diag_warnings(r.diag), 1);
+		where_print(r.where, &normal);
+		read_end(&r);
+		read_begin(&r, normal.p, normal.len);
+		assert_non_null(r.where);
+		assert_int_equal(diag_warnings(r.diag), 0);
+		read_end(&r);
+		buf_fini(&normal);
+	}
+}
+
 static void test_problems_stand_at_their_place_in_the_yaml(void **state)
 {
 	(void)state;
@@ -310,7 +356,8 @@ static void test_problems_stand_at_their_place_in_the_yaml(void **state)
 		"     |             ^\n"
 		"s.yaml:5:23: error[E032]: `'x'` is a text and `5` is a number: neither is the greater\n"
 		"   5 |     where2: a == 1 && 'x' < 5\n"
-		"     |                       ^^^^^^^\n");
+		"     |                       ^^^^^^^\n"
+		"     = in quotes it is a text; a parameter has none: x\n");
 	buf_fini(&out);
 	diag_free(d);
 	arena_free(a);
@@ -410,6 +457,8 @@ int main(void)
 		cmocka_unit_test(test_the_examples_of_the_manual),
 		cmocka_unit_test(test_normal_form),
 		cmocka_unit_test(test_what_is_printed_says_the_same),
+		cmocka_unit_test(test_what_may_be_meant_is_not_doubted),
+		cmocka_unit_test(test_what_is_doubted_is_printed_so_that_it_is_not),
 		cmocka_unit_test(test_problems_stand_at_their_place_in_the_yaml),
 		cmocka_unit_test(test_what_is_no_text_is_refused),
 		cmocka_unit_test(test_bounds),
