@@ -15,8 +15,9 @@ static const struct { const char *text; enum op op; } operators[] = { /* a longe
 };
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
-static const struct { const char *text, *ours; } foreign[] = {
-	{ "===", "==" }, { "!==", "!=" }, { "<>", "!=" }, { "=<", "<=" }, { "=>", ">=" }, { "=~", "~" }, { "**", "*" }, { "!~", "not(a ~ b)" }, { ":=", "==" },
+static const struct { const char *text, *ours, *note; } foreign[] = {
+	{ "===", "==", NULL }, { "!==", "!=", NULL }, { "<>", "!=", NULL }, { "=<", "<=", NULL }, { "=>", ">=", NULL }, { "=~", "~", NULL }, { ":=", "==", NULL },
+	{ "**", NULL, "a power is written as a product: a * a" }, { "!~", NULL, "it is written not(a ~ b)" }, { "??", NULL, "it is written if(exists('a'), a, b)" },
 };
 
 const char *op_text(enum op op)
@@ -211,6 +212,8 @@ static bool take_operator(struct lexer *x)
 			continue;
 		struct problem *pr = lexer_tell(x, DIAG_EXPRESSION, x->from, (unsigned)n, "unknown operator %s", foreign[i].text);
 		problem_near(pr, foreign[i].ours);
+		if (foreign[i].note)
+			problem_note(pr, "%s", foreign[i].note);
 		take(x, TOKEN_BAD, (unsigned)n);
 		return true;
 	}

@@ -36,6 +36,9 @@ void expr_fold(struct lexer *x, const struct where *w, struct expr *e);
 /* "`a + b`", cut where it is long; "`a` is a text" may be told of a name: how parameters are written. */
 const char *expr_shown(struct lexer *x, const struct expr *e);
 void text_note(struct problem *p, const struct expr *literal);
+/* where_words.c: tell of a function or operator that there is not, and what it may be here. `left` stands in front of the operator. */
+void unknown_function(struct lexer *x, unsigned from, const char *name, size_t n);
+void unknown_operator(struct lexer *x, const struct expr *left);
 /* where_doubt.c: warn of what is hardly meant, in a condition without errors. */
 void expr_doubt(struct lexer *x, const struct where *w, const struct expr *root);
 bool name_is_value(const char *p, size_t n); /* does it look like true, false or null? */

@@ -8,7 +8,6 @@
 
 #include "base/arena.h"
 #include "spec/diag.h"
-#include "spec/nearest.h"
 #include "spec/tree.h"
 
 /* What is read may nest deeper than what comes of it, by brackets: the normal form has at most two more for each node. */
@@ -123,28 +122,6 @@ static bool parse_args(struct parser *p, struct expr **args, unsigned *n)
 	return true;
 }
 
-static struct expr *unknown_function(struct parser *p, unsigned from, const char *name, size_t n)
-{
-	static const char *const own[] = { "if", "not", "exists", "param" };
-	const struct where_function *f;
-	struct nearest near;
-	struct problem *pr = lexer_tell(&p->x, DIAG_EXPRESSION_FUNCTION, from, (unsigned)n, "unknown function %s",
-		diag_quote(p->x.diag, name, n));
-
-	nearest_begin(&near, arena_strndup(p->x.arena, name, n));
-	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
-		nearest_try(&near, own[i]);
-	for (unsigned i = 0; (f = function_next(&i));) {
-		nearest_try(&near, f->name);
-		if (f->also)
-			nearest_try(&near, f->also);
-	}
-	problem_near(pr, nearest_found(&near));
-	if (!nearest_found(&near))
-		problem_note(pr, "a function looks at one message; what was before it, or where it is on a map, is for a transform");
-	return NULL;
-}
-
 static bool counted(struct parser *p, struct expr *e, const char *name, const char *use, unsigned n, unsigned min, unsigned max)
 {
 	if (n >= min && n <= max)
@@ -184,7 +161,7 @@ static struct expr *parse_call(struct parser *p, unsigned from, const char *name
 	     is_param = n == 5 && memcmp(name, "param", 5) == 0;
 
 	if (!f && !is_if && !is_exists && !is_param)
-		return unknown_function(p, from, name, n);
+		return unknown_function(&p->x, from, name, n), NULL;
 	if (!parse_args(p, &e->args, &nargs))
 		return NULL;
 	e->len = p->x.behind - from;
@@ -371,23 +348,6 @@ static struct expr *combined(struct parser *p, enum op op, struct expr *left, st
 	return finish(p, e);
 }
 
-static struct expr *unknown_operator(struct parser *p)
-{
-	static const char *const own[] = { "and", "or" };
-	struct lexer *x = &p->x;
-	struct nearest near;
-	struct problem *pr = lexer_tell(x, DIAG_EXPRESSION, x->from, x->n, "an operator is expected, not %s",
-		diag_quote(x->diag, x->text + x->from, x->n));
-
-	nearest_begin(&near, arena_strndup(x->arena, x->text + x->from, x->n));
-	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
-		nearest_try(&near, own[i]);
-	problem_near(pr, nearest_found(&near));
-	if (!nearest_found(&near))
-		problem_note(pr, "operators: && || == != < <= > >= ~ + - * / %% & | ^ << >>");
-	return NULL;
-}
-
 static struct expr *parse_binary(struct parser *p, enum level least)
 {
 	struct expr *left = parse_unary(p);
@@ -400,7 +360,7 @@ static struct expr *parse_binary(struct parser *p, enum level least)
 	}
 	if (left && least == LEVEL_OR && (p->x.token == TOKEN_NAME || p->x.token == TOKEN_DOLLAR || p->x.token == TOKEN_NUMBER ||
 	                                  p->x.token == TOKEN_TEXT || p->x.token == TOKEN_NOT))
-		return unknown_operator(p);
+		return unknown_operator(&p->x, left), NULL;
 	return left;
 }
 

@@ -55,8 +55,17 @@ void nearest_begin(struct nearest *n, const char *word)
 
 	n->word = word;
 	n->best = NULL;
-	/* One slip in three letters; two-letter words are too short to guess at more than one. */
-	n->distance = (unsigned)(len < 3 ? 1 : len / 3) + 1;
+	/* One slip in three letters, and no more than two in a word of ordinary length: three make another word of it (substring, isstring). */
+	n->distance = (unsigned)(len < 6 ? 1 : len < 12 ? 2 : len / 4) + 1;
+}
+
+static size_t alike(const char *a, const char *b)
+{
+	size_t n = 0;
+
+	while (a[n] != '\0' && folded(a[n]) == folded(b[n]))
+		n++;
+	return n;
 }
 
 void nearest_try(struct nearest *n, const char *name)
@@ -64,11 +73,14 @@ void nearest_try(struct nearest *n, const char *name)
 	size_t a = strlen(n->word), b = strlen(name);
 	unsigned distance;
 
-	if ((a > b ? a - b : b - a) >= n->distance)
+	if ((a > b ? a - b : b - a) > n->distance)
 		return;
 	distance = nearest_distance(n->word, name);
 	/* A distance as long as the name means that nothing of it is left. */
-	if (distance < n->distance && distance < b) {
+	if (distance >= b || distance > n->distance)
+		return;
+	/* Of two that are equally near the one that begins alike for longer: `of` is more of `off` than of `on`. */
+	if (distance < n->distance || (n->best != NULL && alike(n->word, name) > alike(n->word, n->best))) {
 		n->best = name;
 		n->distance = distance;
 	}

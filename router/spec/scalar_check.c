@@ -55,6 +55,20 @@ static void tell_inside(struct check *c, enum diag_code code, const struct frame
 	diag_add(c->diag, code, &at, "%s: %s", frame_name(c, f), fault->why);
 }
 
+/* Yes and no in the words of other programs, said in ours; NULL: it is neither. */
+static const char *meant_by(const char *text, const char *yes, const char *no)
+{
+	static const char *const words[][2] = { { "true", "false" }, { "yes", "no" }, { "on", "off" }, { "y", "n" }, { "1", "0" }, { "enabled", "disabled" } };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcasecmp(text, words[i][0]) == 0)
+			return yes;
+		if (strcasecmp(text, words[i][1]) == 0)
+			return no;
+	}
+	return NULL;
+}
+
 /* ---- words from a list ----------------------------------------------------------------------------------------------------- */
 
 static bool in_values(const struct rule *r, const char *text)
@@ -81,7 +95,7 @@ static void check_values(struct check *c, const struct rule *r, const struct fra
 		buf_addf(&list, "%s%s", list.len ? ", " : "", r->values->items[i]->text);
 	}
 	p = tell(c, DIAG_NOT_ALLOWED, f, n, "is not allowed");
-	problem_near(p, nearest_found(&near));
+	problem_near(p, r->kind == KIND_SWITCH && meant_by(n->text, "on", "off") ? meant_by(n->text, "on", "off") : nearest_found(&near));
 	problem_note(p, "%s: %s", r->values->n > 1 ? "one of" : "only", list.p);
 	buf_fini(&list);
 }
@@ -173,25 +187,16 @@ static void check_rate(struct check *c, const struct frame *f, const struct node
 
 static void check_bool(struct check *c, const struct frame *f, const struct node *n)
 {
-	static const char *const yes[] = { "yes", "on", "y", "1", "enabled" }, *const no[] = { "no", "off", "n", "0", "disabled" };
 	struct problem *p;
 	bool v;
 
 	if (!n->quoted && scalar_bool(n->text, &v) == 0)
 		return;
 	p = tell(c, DIAG_BAD_VALUE, f, n, "is not true or false");
-	if (n->quoted && scalar_bool(n->text, &v) == 0) {
+	if (n->quoted && scalar_bool(n->text, &v) == 0)
 		problem_note(p, "without quotes");
-		return;
-	}
-	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++) {
-		if (strcasecmp(n->text, yes[i]) == 0)
-			problem_near(p, "true");
-		if (strcasecmp(n->text, no[i]) == 0)
-			problem_near(p, "false");
-	}
-	if (strcasecmp(n->text, "true") == 0 || strcasecmp(n->text, "false") == 0)
-		problem_near(p, strcasecmp(n->text, "true") == 0 ? "true" : "false");
+	else
+		problem_near(p, meant_by(n->text, "true", "false"));
 }
 
 static void check_network(struct check *c, const struct frame *f, const struct node *n)

@@ -337,6 +337,19 @@ static void add_shapes(const struct rule *r, const char **names, unsigned *n)
 	}
 }
 
+/* Something stands behind the colon, which YAML takes for a comment or an anchor. */
+static bool begins_oddly(const struct node *n)
+{
+	size_t len;
+	const char *p = n->at.source != NULL ? source_line(n->at.source, n->at.line, &len) : NULL, *end = p != NULL ? p + len : NULL;
+
+	for (unsigned column = 1; p < end && column < n->at.column; p++)
+		column += ((unsigned char)p[1] & 0xc0) != 0x80;
+	while (p < end && *p == ' ')
+		p++;
+	return p < end && (*p == '&' || (*p == '#' && p + 1 < end && p[1] != ' '));
+}
+
 static void tell_shape(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
 {
 	const char *names[3] = { "a value" };
@@ -347,8 +360,12 @@ static void tell_shape(struct check *c, const struct rule *r, const struct frame
 	add_shapes(r, names, &count);
 	p = diag_add(c->diag, DIAG_WRONG_KIND, null ? frame_mark(f) : &n->at, "%s must be %s%s%s, not %s", frame_name(c, f), names[0],
 		count > 1 ? " or " : "", count > 1 ? names[1] : "", node_kind_name(n));
-	if (null)
+	if (null && begins_oddly(n))
+		problem_note(p, "a text that begins with # or & needs quotes");
+	else if (null)
 		problem_note(p, "nothing stands behind the colon; are the lines below it indented?");
+	else if (n->kind != NODE_SCALAR && r->kind == KIND_EXPRESSION)
+		problem_note(p, "a condition that begins with a bracket, or holds a colon and a blank, needs quotes");
 	else if (n->kind == NODE_SCALAR && count == 1 && names[0][2] == 'l')
 		problem_note(p, "a list of one: [%s]", n->text);
 	else if (n->kind == NODE_SCALAR && f->key != NULL && strchr(n->text, ':') != NULL)

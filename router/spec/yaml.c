@@ -83,12 +83,25 @@ static void check_bytes(struct source *s, struct diag *d)
 	}
 }
 
-static const char *advice(const char *problem, char c)
+/* `line` up to `at` was read, and there it could not go on. */
+static const char *advice(const yaml_parser_t *y, const char *line, const char *at, const char *end)
 {
-	if (c == '\t')
+	const char *problem = y->problem, *context = y->context ? y->context : "", *before = at;
+
+	if (at < end && *at == '\t')
 		return "a tab can't indent: use blanks";
-	if (strstr(problem, "cannot start any token") != NULL)
+	if (strstr(context, "block scalar") != NULL)
+		return "behind | or > nothing stands but a block of text on the lines below; a text that begins with these needs quotes";
+	if (strstr(context, "scanning an anchor") != NULL || strstr(context, "scanning an alias") != NULL || strstr(context, "tag") != NULL)
+		return "a text that begins with `&`, `*` or `!` needs quotes";
+	if (strstr(problem, "cannot start any token") != NULL || strstr(problem, "block sequence entries") != NULL || strstr(problem, "mapping keys are not") != NULL ||
+		(strstr(problem, "expected node content") != NULL && at < end))
 		return "a text that begins with this character needs quotes";
+	while (before > line && before[-1] == ' ')
+		before--;
+	if (before > line && before < at && at < end && (before[-1] == '"' || before[-1] == '\'') &&
+		(strstr(problem, "expected key") != NULL || strstr(problem, "expected ','") != NULL))
+		return "the text ended with its second quote: put all of it in quotes, of the other sort";
 	if (strstr(problem, "mapping values are not allowed") != NULL)
 		return "a colon and a blank make a key: put a text that holds them in quotes, and begin a new key on a line of its own";
 	if (strstr(problem, "expected key") != NULL || strstr(problem, "'-' indicator") != NULL)
@@ -119,7 +132,7 @@ static void tell_syntax(struct reader *r, const yaml_parser_t *y)
 			do
 				i++;
 			while (i < n && ((unsigned char)line[i] & 0xc0) == 0x80);
-		note = advice(problem, i < n ? line[i] : '\0');
+		note = y->problem != NULL ? advice(y, line, line + i, line + n) : NULL;
 	}
 	if (note != NULL)
 		problem_note(p, "%s", note);

@@ -247,6 +247,9 @@ static void test_near_names(void **state)
 	assert_string_equal(near("ot", keys), "to");
 	assert_null(near("elephant", keys));
 	assert_null(near("x", keys));
+	assert_null(near("substring", (const char *const[]){ "isstring", NULL })); /* three slips make another word */
+	assert_string_equal(near("of", (const char *const[]){ "on", "off", NULL }), "off");
+	assert_string_equal(near("subscritpons", (const char *const[]){ "subscriptions", NULL }), "subscriptions");
 	assert_int_equal(nearest_distance("ab", "ba"), 1);
 	assert_int_equal(nearest_distance("", "abc"), 3);
 	assert_int_equal(nearest_distance("kitten", "sitting"), 3);
