@@ -31,6 +31,7 @@ struct declared {
 	struct mark at;
 	bool wildcard, has_id;
 	bool implied;         /* covered by a wildcard, and named somewhere */
+	bool refused;         /* its row of CSV is wrong: it holds neither its ident nor its id against another one */
 	unsigned ix;          /* in kept->devices and plan->devices */
 	int64_t id;
 	const char *name;
@@ -88,6 +89,11 @@ const char *text_resolved(struct compiler *c, const struct rule *r, const struct
 void secrets_exposed(struct compiler *c);
 /* All references of all files, for a specification that will not be built because of other mistakes. */
 void secrets_check(struct compiler *c);
+
+/* device_csv.c: a scalar under devices-from; for it, of device.c: a new device, and what a field may be called. */
+void devices_from(struct compiler *c, const struct node *named);
+struct declared *declared_new(struct compiler *c, const char *ident, const struct mark *at);
+void device_field_check(struct compiler *c, const char *key, const struct mark *at);
 
 /* device.c */
 void devices_declare(struct compiler *c);

@@ -1,4 +1,4 @@
-/* device.c - the devices: declared in YAML and CSV, and made ready for routing and stamping.
+/* device.c - the devices: declared in YAML and (device_csv.c) CSV, and made ready for routing and stamping.
  *
  * An exact ident beats wildcards, of wildcards the one with most text. An ident that is named somewhere and covered by a wildcard
  * only becomes a device of its own, with all the wildcard has, so that it can have data of its own; and so does a wildcard that is named and
@@ -6,7 +6,6 @@
 #include "plan/compile.h"
 
 #include "base/buf.h"
-#include "plan/csv.h"
 #include "plan/wildcard.h"
 #include "spec/scalar.h"
 
@@ -18,7 +17,7 @@ static const char *const own_stamps[STAMP_OWN] = {
 	"server.timestamp", "channel.id", "channel.name", "peer", "timestamp", "device.id", "device.name",
 };
 
-static struct declared *declared_new(struct compiler *c, const char *ident, const struct mark *at)
+struct declared *declared_new(struct compiler *c, const char *ident, const struct mark *at)
 {
 	struct kept *k = c->kept;
 	struct declared *d = arena_alloc(c->arena, sizeof(*d));
@@ -50,7 +49,7 @@ static void declare_groups(struct compiler *c, struct declared *d, const struct 
 		}
 }
 
-static void check_field(struct compiler *c, const char *key, const struct mark *at)
+void device_field_check(struct compiler *c, const char *key, const struct mark *at)
 {
 	bool own = strcmp(key, "ident") == 0;
 
@@ -71,7 +70,7 @@ static void declare_fields(struct compiler *c, struct declared *d, const struct 
 	for (unsigned i = 0; i < map->n; i++) {
 		if (map->entries[i].value->kind != NODE_SCALAR)
 			continue;
-		check_field(c, map->entries[i].key->text, &map->entries[i].key->at);
+		device_field_check(c, map->entries[i].key->text, &map->entries[i].key->at);
 		buf_clear(&b);
 		conf_write_json(&b, NULL, map->entries[i].value, NULL);
 		d->keys[d->nfields] = map->entries[i].key->text;
@@ -91,131 +90,6 @@ static void declare_yaml(struct compiler *c, const struct entry *e)
 	declare_fields(c, d, node_get(e->value, "fields"));
 }
 
-/* ---- CSV -------------------------------------------------------------------------------------------------------------------- */
-
-enum column { COLUMN_FIELD, COLUMN_IDENT, COLUMN_ID, COLUMN_NAME, COLUMN_GROUPS };
-
-static void split_groups(struct compiler *c, struct declared *d, const char *cell, const struct mark *at)
-{
-	char *text = arena_strdup(c->arena, cell), *save = NULL;
-
-	d->groups = arena_alloc(c->arena, (strlen(cell) / 2 + 1) * sizeof(*d->groups));
-	d->groups_at = arena_alloc(c->arena, (strlen(cell) / 2 + 1) * sizeof(*d->groups_at));
-	for (char *g = strtok_r(text, " ", &save); g != NULL; g = strtok_r(NULL, " ", &save)) {
-		d->groups[d->ngroups] = g;
-		d->groups_at[d->ngroups++] = *at;
-	}
-}
-
-static void declare_row(struct compiler *c, const struct csv *csv, const char *const *header, const enum column *columns, unsigned ncolumns)
-{
-	struct declared *d = NULL;
-	struct buf b = BUF_INIT;
-
-	for (unsigned i = 0; i < csv->n; i++)
-		if (i < ncolumns && columns[i] == COLUMN_IDENT && csv->cells[i][0] != '\0')
-			d = declared_new(c, csv->cells[i], &csv->at[i]);
-	if (d == NULL || csv->n > ncolumns) {
-		diag_add(c->diag, DIAG_CSV, &csv->at[csv->n > ncolumns ? ncolumns : 0], csv->n > ncolumns ? "the row has more cells than the first" : "the row has no ident");
-		return;
-	}
-	if (d->len > 128 || strpbrk(d->ident, " #+/\t\n") != NULL)
-		diag_add(c->diag, DIAG_BAD_NAME, &d->at, "the ident %s is too long or holds a character that is not allowed", diag_quote(c->diag, d->ident, d->len));
-	d->keys = arena_alloc(c->arena, (ncolumns + 1) * sizeof(*d->keys));
-	d->values = arena_alloc(c->arena, (ncolumns + 1) * sizeof(*d->values));
-	for (unsigned i = 0; i < csv->n; i++) {
-		const char *cell = csv->cells[i];
-
-		if (*cell == '\0')
-			continue;
-		switch (columns[i]) {
-		case COLUMN_ID:
-			d->has_id = scalar_int(cell, &d->id) == 0 && d->id >= 1 && d->id <= 9007199254740991;
-			if (!d->has_id)
-				diag_add(c->diag, DIAG_BAD_VALUE, &csv->at[i], "%s is no number of a device", diag_quote(c->diag, cell, strlen(cell)));
-			break;
-		case COLUMN_NAME:
-			d->name = cell;
-			break;
-		case COLUMN_GROUPS:
-			split_groups(c, d, cell, &csv->at[i]);
-			break;
-		case COLUMN_FIELD:
-			buf_clear(&b);
-			conf_write_json(&b, NULL, &(struct node){ .kind = NODE_SCALAR, .text = cell, .len = strlen(cell) }, NULL);
-			d->keys[d->nfields] = header[i];
-			d->values[d->nfields++] = arena_strndup(c->arena, b.p, b.len);
-			break;
-		case COLUMN_IDENT:
-			break;
-		}
-	}
-	buf_fini(&b);
-}
-
-static bool read_header(struct compiler *c, struct csv *csv, const struct mark *named, const char **header, enum column *columns)
-{
-	static const char *const known[] = { [COLUMN_IDENT] = "ident", [COLUMN_ID] = "id", [COLUMN_NAME] = "name", [COLUMN_GROUPS] = "groups" };
-	bool ident = false;
-
-	if (!csv_row(csv)) {
-		/* An export that failed must not undeclare a fleet. */
-		if (csv->fault == NULL)
-			problem_note(diag_add(c->diag, DIAG_CSV, named, "%s is empty: there is not even a row of columns", csv->source->name),
-				"the first row names the columns: ident,id,name,groups,<field>…");
-		return false;
-	}
-	for (unsigned i = 0; i < csv->n; i++) {
-		header[i] = csv->cells[i];
-		columns[i] = COLUMN_FIELD;
-		for (unsigned k = COLUMN_IDENT; k <= COLUMN_GROUPS; k++)
-			if (strcmp(header[i], known[k]) == 0)
-				columns[i] = (enum column)k;
-		ident = ident || columns[i] == COLUMN_IDENT;
-		if (*header[i] == '\0')
-			diag_add(c->diag, DIAG_CSV, &csv->at[i], "the column has no name");
-		for (unsigned k = 0; k < i; k++)
-			if (strcmp(header[i], header[k]) == 0)
-				problem_second(diag_add(c->diag, DIAG_CSV, &csv->at[i], "the column %s stands twice", diag_quote(c->diag, header[i], strlen(header[i]))),
-					&csv->at[k], "first given here");
-		if (columns[i] == COLUMN_FIELD)
-			check_field(c, header[i], &csv->at[i]);
-	}
-	if (!ident)
-		problem_note(diag_add(c->diag, DIAG_CSV, &csv->at[0], "there is no column ident"), "the first row names the columns: ident,id,name,groups,<field>…");
-	return ident;
-}
-
-static void declare_csv(struct compiler *c, const struct node *named)
-{
-	const char *path = load_path(c, named->at.source->name, named->text), *header[256];
-	enum column columns[256];
-	struct csv *csv = arena_alloc(c->arena, sizeof(*csv));
-	char why[256] = "", *text;
-	size_t len, bad, skip;
-	unsigned ncolumns;
-
-	text = c->loader->read(c->loader->arg, path, &len, why, sizeof(why));
-	if (text == NULL) {
-		diag_add(c->diag, DIAG_UNREADABLE, &named->at, "%s can't be read: %s", path, why);
-		return;
-	}
-	skip = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-	csv_begin(csv, c->arena, source_new(c->arena, path, text + skip, len - skip, c->order++));
-	free(text);
-	if (!utf8_valid(csv->source->text, csv->source->len, &bad) || memchr(csv->source->text, '\0', csv->source->len) != NULL) {
-		diag_add(c->diag, DIAG_UTF8, &(struct mark){ .source = csv->source }, "the file is not UTF-8 text");
-		return;
-	}
-	if (read_header(c, csv, &named->at, header, columns)) {
-		ncolumns = csv->n;
-		while (csv_row(csv))
-			declare_row(c, csv, header, columns, ncolumns);
-	}
-	if (csv->fault != NULL)
-		diag_add(c->diag, DIAG_CSV, &csv->at[csv->n], "%s", csv->fault);
-}
-
 /* ---- all of them ---------------------------------------------------------------------------------------------------------------- */
 
 static void index_devices(struct compiler *c)
@@ -229,7 +103,10 @@ static void index_devices(struct compiler *c)
 	for (unsigned i = 0; i < k->ndevices; i++) {
 		struct declared *d = k->devices[i], *first = map_get(&c->idents, d->ident, d->len);
 
-		if (first != NULL) {
+		if (first != NULL && (first->refused || d->refused)) { /* one mistake is told already, and is enough */
+			if (d->refused)
+				continue;
+		} else if (first != NULL) {
 			problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &d->at, "device %s is declared twice", diag_quote(c->diag, d->ident, d->len)),
 				&first->at, "first declared here");
 			continue;
@@ -237,7 +114,7 @@ static void index_devices(struct compiler *c)
 		map_put(&c->idents, d->ident, d->len, d);
 		if (d->wildcard)
 			c->wildcards[c->nwildcards++] = d;
-		if (!d->has_id)
+		if (!d->has_id || d->refused)
 			continue;
 		if (umap_get(&ids, (uint64_t)d->id, &other))
 			problem_second(diag_add(c->diag, DIAG_SAME_ID, &d->at, "device %s has the id %lld of another", diag_quote(c->diag, d->ident, d->len),
@@ -257,7 +134,7 @@ void devices_declare(struct compiler *c)
 			declare_yaml(c, &map->entries[k]);
 	}
 	for (unsigned i = 0; i < c->ncsv; i++)
-		declare_csv(c, c->csv[i]);
+		devices_from(c, c->csv[i]);
 	index_devices(c);
 }
 

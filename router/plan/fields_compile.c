@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "plan/wildcard.h"
 #include "spec/diag.h"
 #include "spec/nearest.h"
 #include "spec/tree.h"
@@ -32,7 +33,7 @@ static bool name_add(struct arena *a, struct names *s, const struct node *n, str
 		return false;
 	}
 	star = memchr(n->text, '*', n->len);
-	*name = (struct name){ .text = arena_strndup(a, n->text, n->len), .n = n->len, .head = star ? (size_t)(star - n->text) : n->len,
+	*name = (struct name){ .at = n->at, .text = arena_strndup(a, n->text, n->len), .n = n->len, .head = star ? (size_t)(star - n->text) : n->len,
 		.single = stars(n) == 1 };
 	if (star) {
 		s->wild[s->nwild++] = s->n++;
@@ -158,6 +159,61 @@ static bool unknown_key(const struct node *key, struct diag *d)
 	return false;
 }
 
+/* ---- what hardly is meant ---------------------------------------------------------------------------------------------------- */
+
+/* The first that takes all of what `name` stands for: the name itself, or the whole of its wildcard. */
+static const struct name *taking(const struct names *s, const struct name *name)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (wildcard_matches(s->all[i].text, s->all[i].n, '*', name->text, name->n, false))
+			return &s->all[i];
+	return NULL;
+}
+
+static struct problem *doubt(struct diag *d, const struct name *name, const char *words)
+{
+	return diag_add(d, DIAG_FIELDS, &name->at, "%s %s", diag_quote(d, name->text, name->n), words);
+}
+
+static void doubt_rename(const struct fields *f, const struct name *name, struct diag *d)
+{
+	bool exact = name->head == name->n;
+	const struct name *other;
+
+	if (exact && f->keep.n && taking(&f->keep, name) == NULL) {
+		problem_note(doubt(d, name, "is not kept, so it is not renamed either"), "keep names parameters as they come in, not as they are to be called");
+		return;
+	}
+	if ((other = taking(&f->drop, name)) != NULL) {
+		problem_second(doubt(d, name, "is dropped, so it is not renamed either"), &other->at, "dropped here");
+		return;
+	}
+	for (other = f->rename.all; other < name; other++)
+		if (strcmp(other->to, name->to) == 0) {
+			problem_second(doubt(d, name, "gets the name of another: of a message that has both only the first is sent"), &other->at, "the other");
+			return;
+		}
+	for (unsigned i = 0; f->notation == NOTATION_DOTS && i < f->keep.n; i++) {
+		other = &f->keep.all[i];
+		if (strcmp(other->text, name->to) == 0 && taking(&f->drop, other) == NULL && taking(&f->rename, other) == NULL) {
+			problem_second(doubt(d, name, "gets the name of one that is kept: of a message that has both only the renamed one is sent"), &other->at, "kept here");
+			return;
+		}
+	}
+}
+
+static void doubt_fields(const struct fields *f, struct diag *d)
+{
+	for (unsigned i = 0; i < f->keep.n; i++) {
+		const struct name *dropped = taking(&f->drop, &f->keep.all[i]);
+
+		if (dropped != NULL)
+			problem_second(doubt(d, &f->keep.all[i], "is kept and dropped: it is dropped"), &dropped->at, "dropped here");
+	}
+	for (unsigned i = 0; i < f->rename.n; i++)
+		doubt_rename(f, &f->rename.all[i], d);
+}
+
 struct fields *fields_compile(struct arena *a, const struct node *map, struct diag *d)
 {
 	struct fields *f = arena_alloc(a, sizeof(*f));
@@ -174,7 +230,10 @@ struct fields *fields_compile(struct arena *a, const struct node *map, struct di
 			compile_rename(a, &f->rename, value, d) : unknown_key(key, d);
 		ok = good && ok;
 	}
-	return ok ? f : NULL;
+	if (!ok)
+		return NULL;
+	doubt_fields(f, d);
+	return f;
 }
 
 /* ---- normal form --------------------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #define SLUICE_PLAN_FIELDS_NAMES_H
 
 #include "plan/fields.h"
+#include "spec/source.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 enum notation { NOTATION_DOTS, NOTATION_SNAKE, NOTATION_CAMEL };
 
 struct name {
+	struct mark at;
 	const char *text; /* as given */
 	size_t n;
 	size_t head;      /* bytes before the first asterisk; n: it has none */

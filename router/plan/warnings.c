@@ -77,45 +77,64 @@ static void warn_nowhere(struct compiler *c, const bool *idle)
 
 /* ---- one stream that holds up others ------------------------------------------------------------------------------------------ */
 
-struct pair { const struct stream *block, *other; };
+/* Streams that a channel feeds: by their own subscriptions, or because a device that comes in on it feeds them. */
+struct fed { bool *is; unsigned n; const struct stream *block; };
 
-/* Of two streams that share a source, one that makes it wait and one that suffers from it. True: both are found. */
-static bool pair_add(struct pair *p, const struct cell *cell)
+static void fed_add(struct fed *f, const struct cell *cell)
 {
-	for (unsigned i = 0; i < cell->n && !(p->block && p->other); i++) {
+	for (unsigned i = 0; i < cell->n; i++) {
 		const struct stream *s = cell->targets[i].stream;
 
-		if (s == p->block || s == p->other)
-			continue;
-		if (p->block == NULL && s->full == SETTING_FULL_BLOCK)
-			p->block = s;
-		else if (p->other == NULL)
-			p->other = s;
+		if (f->block == NULL && s->full == SETTING_FULL_BLOCK)
+			f->block = s;
+		f->n += !f->is[s->ix];
+		f->is[s->ix] = true;
 	}
-	return p->block != NULL && p->other != NULL;
 }
 
-/* A full buffer with `full: block` stops the channel, and with it the other streams it feeds: by its own subscriptions, or because the devices
- * that come in on it feed them. */
+static void tell_block(struct compiler *c, const struct mark *at, const struct fed *f, bool always)
+{
+	const struct stream *all = c->plan->streams, *block = f->block, *other = NULL;
+	struct problem *p;
+	unsigned named = 1;
+
+	for (unsigned i = 0; i < c->plan->nstreams && other == NULL; i++)
+		other = f->is[i] && &all[i] != block ? &all[i] : NULL;
+	p = diag_add(c->diag, DIAG_SHARED_BLOCK, at, "when the buffer of stream %s is full, this channel waits%s, and stream %s gets nothing either",
+		quoted(c, block->name), always ? "" : " as soon as one of its devices reports", quoted(c, other->name));
+	for (unsigned i = other->ix + 1; i < c->plan->nstreams && named < NAMED_MAX; i++)
+		if (f->is[i] && &all[i] != block) {
+			problem_note(p, "nor does stream %s%s", quoted(c, all[i].name), all[i].full == SETTING_FULL_BLOCK ? ", which makes it wait too" : "");
+			named++;
+		}
+	if (f->n - 1 > named)
+		problem_note(p, "nor do %u more", f->n - 1 - named);
+}
+
+/* A full buffer with `full: block` stops the channel, and with it the other streams it feeds. Channels that feed the same ones are told of once. */
 static void warn_block(struct compiler *c)
 {
 	const struct routing *r = c->plan->routing;
-	struct pair told = { NULL, NULL };
+	unsigned n = c->plan->nstreams;
+	bool *told = arena_alloc(c->arena, n + 1), *is = arena_alloc(c->arena, n + 1);
 
 	for (unsigned i = 0; i < c->plan->nchannels; i++) {
 		const struct entry *e = &c->kept->channels.node->entries[i];
-		struct pair p = { NULL, NULL };
-		bool some = pair_add(&p, &r->rows[c->plan->ndevices][i]), always = p.block != NULL;
+		struct fed f = { .is = is };
+		bool always;
 
 		if (!c->plan->channels[i].enabled || node_get(e->value, "answer") != NULL) /* a health check feeds nothing */
 			continue;
-		for (unsigned k = 0; !some && k < c->plan->ndevices; k++)
-			some = (k == 0 || r->rows[k] != r->rows[k - 1]) && pair_add(&p, &r->rows[k][i]);
-		if (!some || (p.block == told.block && p.other == told.other))
+		memset(is, 0, n);
+		fed_add(&f, &r->rows[c->plan->ndevices][i]);
+		always = f.block != NULL;
+		for (unsigned k = 0; f.n < n && k < c->plan->ndevices; k++)
+			if (k == 0 || r->rows[k] != r->rows[k - 1])
+				fed_add(&f, &r->rows[k][i]);
+		if (f.block == NULL || f.n < 2 || memcmp(told, is, n) == 0)
 			continue;
-		told = p;
-		diag_add(c->diag, DIAG_SHARED_BLOCK, &e->key->at, "when the buffer of stream %s is full, this channel waits%s, and stream %s gets nothing either",
-			quoted(c, p.block->name), always ? "" : " as soon as one of its devices reports", quoted(c, p.other->name));
+		memcpy(told, is, n);
+		tell_block(c, &e->key->at, &f, always);
 	}
 }
 

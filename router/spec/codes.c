@@ -154,6 +154,13 @@ static const struct code codes[DIAG_CODES] = {
 	[DIAG_MISREAD] = { "W012", EX_CONFIG, "condition that says something else than it seems to",
 		"A word without quotes is a parameter: TRUE, yes and nil are no values but names, which messages do not have, so that the condition is false for ever. "
 		"`fuel-level` is fuel minus level: a parameter with a hyphen in its name is written param('fuel-level'), a difference with blanks around the minus." },
+	[DIAG_FIELDS] = { "W013", EX_CONFIG, "fields that undo one another",
+		"First `keep` chooses, then `drop` takes away, then `rename` gives names; all three name parameters as they come in. A parameter that is kept and dropped is "
+		"dropped. One that is not kept is not renamed. Where two get one name, a message that has both loses one: the one renamed stays, of two renamed "
+		"the first in the message." },
+	[DIAG_COLUMN] = { "W014", EX_CONFIG, "column that is nearly one with a meaning",
+		"In a file of devices the columns ident, id, name and groups have a meaning; every other one is a field that the device's messages get. This column's name "
+		"is nearly one of the four, which is not there itself." },
 };
 
 const struct code *code_at(enum diag_code code)

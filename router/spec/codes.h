@@ -70,6 +70,8 @@ enum diag_code {
 	DIAG_ONE_BY_ONE,
 	DIAG_SAME,
 	DIAG_MISREAD,
+	DIAG_FIELDS,
+	DIAG_COLUMN,
 	DIAG_CODES /* how many there are */
 };
 
