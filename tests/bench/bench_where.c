@@ -122,6 +122,10 @@ int main(int argc, char **argv)
 	condition("position.valid && exists('position.latitude')");
 	condition("position.valid && position.speed > 5 && position.speed < 200 && position.satellites >= 4 && position.hdop < 2 && "
 		  "engine.ignition.status && gsm.signal.level > 10 && vehicle.mileage > 100 && device.name == 'Veh*' && (din & 0x1) == 1");
+	condition("device.name ~ '*HICLE 0*'");
+	condition("if(exists('ain.1'), ain.1 > 5, bit(din, 3))");
+	condition("hour(timestamp, 1) >= 6 || weekday(timestamp) > 5");
+	condition("abs(position.altitude - 200) * 2 < 100 && tonumber(gsm.operator.code) == 25701");
 	fields("{}");
 	fields("{notation: snake}");
 	fields("{notation: camel}");
