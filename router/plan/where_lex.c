@@ -61,6 +61,16 @@ struct problem *lexer_tell(struct lexer *x, int code, unsigned from, unsigned n,
 	return p;
 }
 
+void lexer_note_end(const struct lexer *x, struct problem *p)
+{
+	char behind = x->scalar->quoted ? '\0' : node_behind(x->scalar);
+
+	if (behind == ',')
+		problem_note(p, "in braces a comma ends a text: put the condition in quotes");
+	else if (behind == '#')
+		problem_note(p, "behind a blank # begins a comment: put the condition in quotes");
+}
+
 static bool in_name(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '#' || (c & 0x80);
@@ -171,7 +181,7 @@ static void take_text(struct lexer *x)
 	while (end < x->len && x->text[end] != quote)
 		end += x->text[end] == '\\' && end + 1 < x->len ? 2 : 1;
 	if (end >= x->len) {
-		lexer_tell(x, DIAG_EXPRESSION, x->from, x->len - x->from, "the text is never closed by %c", quote);
+		lexer_note_end(x, lexer_tell(x, DIAG_EXPRESSION, x->from, x->len - x->from, "the text is never closed by %c", quote));
 		take(x, TOKEN_BAD, x->len - x->from);
 		return;
 	}

@@ -36,6 +36,8 @@ void expr_fold(struct lexer *x, const struct where *w, struct expr *e);
 /* "`a + b`", cut where it is long; "`a` is a text" may be told of a name: how parameters are written. */
 const char *expr_shown(struct lexer *x, const struct expr *e);
 void text_note(struct problem *p, const struct expr *literal);
+/* The expression ends too early: does YAML end it there? */
+void lexer_note_end(const struct lexer *x, struct problem *p);
 /* where_words.c: tell of a function or operator that there is not, and what it may be here. `left` stands in front of the operator. */
 void unknown_function(struct lexer *x, unsigned from, const char *name, size_t n);
 void unknown_operator(struct lexer *x, const struct expr *left);

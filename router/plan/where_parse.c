@@ -87,7 +87,7 @@ static struct expr *expected(struct parser *p, const char *what)
 	if (x->failed)
 		return NULL;
 	if (x->token == TOKEN_END)
-		lexer_tell(x, DIAG_EXPRESSION, x->behind ? x->behind - 1 : 0, 1, "the expression ends where %s is expected", what);
+		lexer_note_end(x, lexer_tell(x, DIAG_EXPRESSION, x->behind ? x->behind - 1 : 0, 1, "the expression ends where %s is expected", what));
 	else
 		lexer_tell(x, DIAG_EXPRESSION, x->from, x->n, "%s is expected, not %s", what, diag_quote(x->diag, x->text + x->from, x->n));
 	return NULL;

@@ -58,7 +58,7 @@ static void emit(struct walk *w, const char *bytes, size_t n, unsigned width)
 	}
 	for (size_t i = 0; i < n; i++, w->made++) {
 		if (w->made == w->from)
-			w->found = (struct mark){ w->scalar->at.source, w->line, w->column, width };
+			w->found = (struct mark){ w->scalar->at.source, w->line, w->column, width ? width : 1 };
 		else if (w->made > w->from && w->made < w->to && w->line == w->found.line && width > 0)
 			w->found.length = w->column + width - w->found.column;
 	}
@@ -265,19 +265,44 @@ static bool walked(struct walk *w)
 	return !w->lost && w->made == w->scalar->len && w->found.line > 0;
 }
 
+/* To a place in the file. False: there is no such line. */
+static bool go_to(struct walk *w, struct source *s, unsigned line, unsigned column)
+{
+	size_t n;
+
+	*w = (struct walk){ .line = line };
+	if (s == NULL || (w->p = source_line(s, line, &n)) == NULL)
+		return false;
+	w->end = s->text + s->len;
+	for (w->column = 1; w->column < column && w->p < w->end; w->column++)
+		do
+			w->p++;
+		while (w->p < w->end && ((unsigned char)*w->p & 0xc0) == 0x80);
+	return true;
+}
+
+char node_behind(const struct node *n)
+{
+	struct walk w;
+
+	if (!go_to(&w, n->at.source, n->end_line, n->end_column))
+		return '\0';
+	while (is_blank(&w))
+		skip(&w, 1);
+	return w.p < w.end && line_break(&w) == 0 ? *w.p : '\0';
+}
+
 struct mark node_mark_inside(const struct node *scalar, size_t from, size_t len)
 {
 	struct mark at = scalar->at;
-	struct walk w = { .scalar = scalar, .line = at.line, .from = from, .to = from + len };
+	struct walk w;
 	size_t n;
 
-	if (at.source == NULL || from >= scalar->len || (w.p = source_line(at.source, at.line, &n)) == NULL)
+	if (from >= scalar->len || !go_to(&w, at.source, at.line, at.column))
 		return at;
-	w.end = at.source->text + at.source->len;
-	for (w.column = 1; w.column < at.column && w.p < w.end; w.column++)
-		do
-			w.p++;
-		while (w.p < w.end && ((unsigned char)*w.p & 0xc0) == 0x80);
+	w.scalar = scalar;
+	w.from = from;
+	w.to = from + len;
 	/* The mark of a scalar with an anchor and a tag is where the first of these begins. */
 	for (int properties = 0; properties <= 2; properties++) {
 		struct walk trial = w;

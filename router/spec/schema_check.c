@@ -112,12 +112,24 @@ static void note_allowed(struct problem *p, const struct rule *r)
 	buf_fini(&list);
 }
 
+/* A key without a colon, in braces: what stands behind the comma in a text that was to hold it. */
+static bool is_rest(const struct entry *e)
+{
+	char behind = e->value->kind == NODE_SCALAR && e->value->len == 0 && !e->value->quoted ? node_behind(e->key) : '\0';
+
+	return behind == ',' || behind == '}';
+}
+
 /* Returns the name that was meant, as far as can be guessed. */
 static const char *tell_unknown(struct check *c, const struct rule *r, const struct frame *f, const struct entry *e)
 {
 	const char *word = e->key->text, *near = near_key(r, word), *deeper = NULL, *below = near ? NULL : key_below(r, word, &deeper);
 	struct problem *p = diag_add(c->diag, DIAG_UNKNOWN_KEY, &e->key->at, "unknown key %s %s", diag_quote(c->diag, word, e->key->len), where(c, f));
 
+	if (is_rest(e)) {
+		problem_note(p, "in braces a comma ends a text: one that holds commas needs quotes");
+		return NULL;
+	}
 	problem_near(p, near ? near : deeper);
 	if (near != NULL && rule_property(r, near)->rule->kind == KIND_SECRET && e->value->kind == NODE_SCALAR)
 		check_hide(e->value);

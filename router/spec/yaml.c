@@ -102,6 +102,8 @@ static const char *advice(const yaml_parser_t *y, const char *line, const char *
 	if (before > line && before < at && at < end && (before[-1] == '"' || before[-1] == '\'') &&
 		(strstr(problem, "expected key") != NULL || strstr(problem, "expected ','") != NULL))
 		return "the text ended with its second quote: put all of it in quotes, of the other sort";
+	if (strstr(problem, "expected ',' or") != NULL)
+		return "a comma or the closing bracket is missing, or a text that holds a colon, brackets or ` #` needs quotes";
 	if (strstr(problem, "mapping values are not allowed") != NULL)
 		return "a colon and a blank make a key: put a text that holds them in quotes, and begin a new key on a line of its own";
 	if (strstr(problem, "expected key") != NULL || strstr(problem, "'-' indicator") != NULL)
