@@ -168,7 +168,7 @@ static void doubt_kind(struct lexer *x, const struct where *w, const struct expr
 /* ---- not what it seems ---------------------------------------------------------------------------------------------------------- */
 
 /* Words that are values elsewhere; here they are parameters, which no message has. The first ones wherever they stand, since no tracker writes
- * its parameters so; the others where something is compared with them. */
+ * its parameters so; the others where something is compared with them, or they are all there is. */
 static const struct { const char *word, *meant; bool anywhere; } words[] = {
 	{ "true", "true", true }, { "false", "false", true }, { "null", "null", true },
 	{ "yes", "true", false }, { "on", "true", false }, { "no", "false", false }, { "off", "false", false },
@@ -277,5 +277,8 @@ static void doubt(struct lexer *x, const struct where *w, const struct expr *e, 
 
 void expr_doubt(struct lexer *x, const struct where *w, const struct expr *root)
 {
-	doubt(x, w, root, true);
+	if (root->op == OP_PARAM)
+		doubt_word(x, w, root, true); /* where: yes */
+	else
+		doubt(x, w, root, true);
 }

@@ -2,12 +2,15 @@
  *
  * The scalar is walked once more, from its mark on and beside the text it became: each byte of the text must come out of the file in its turn. So
  * nothing has to be decided anew (where a plain scalar ends, how deep a block of text is indented), and a place that is told is right: where the two
- * part, the whole scalar is told instead. Only problems have to be placed, so nobody waits for this. */
+ * part, the whole scalar is told instead; and so it is once a file has cost enough, since one may hold a problem in each of a million places, all
+ * on one line. */
 #include "spec/tree.h"
 
 #include "base/utf8.h"
 
 #include <string.h>
+
+#define WALKED_MAX (64u << 20) /* bytes for a file */
 
 struct walk {
 	const struct node *scalar;
@@ -265,19 +268,23 @@ static bool walked(struct walk *w)
 	return !w->lost && w->made == w->scalar->len && w->found.line > 0;
 }
 
-/* To a place in the file. False: there is no such line. */
-static bool go_to(struct walk *w, struct source *s, unsigned line, unsigned column)
+/* To a place in the file, from where `more` bytes will be read. False: there is no such line, or enough was read. */
+static bool go_to(struct walk *w, struct source *s, unsigned line, unsigned column, size_t more)
 {
-	size_t n;
+	size_t n, known;
 
 	*w = (struct walk){ .line = line };
-	if (s == NULL || (w->p = source_line(s, line, &n)) == NULL)
+	if (s == NULL || s->walked > WALKED_MAX)
+		return false;
+	known = line < s->seen_line ? 0 : s->seen_offset;
+	if ((w->p = source_line(s, line, &n)) == NULL)
 		return false;
 	w->end = s->text + s->len;
 	for (w->column = 1; w->column < column && w->p < w->end; w->column++)
 		do
 			w->p++;
 		while (w->p < w->end && ((unsigned char)*w->p & 0xc0) == 0x80);
+	s->walked += (size_t)(w->p - s->text) - known + n + more; /* source_line() looks for the end of the line */
 	return true;
 }
 
@@ -285,7 +292,7 @@ char node_behind(const struct node *n)
 {
 	struct walk w;
 
-	if (!go_to(&w, n->at.source, n->end_line, n->end_column))
+	if (!go_to(&w, n->at.source, n->end_line, n->end_column, 0))
 		return '\0';
 	while (is_blank(&w))
 		skip(&w, 1);
@@ -298,7 +305,7 @@ struct mark node_mark_inside(const struct node *scalar, size_t from, size_t len)
 	struct walk w;
 	size_t n;
 
-	if (from >= scalar->len || !go_to(&w, at.source, at.line, at.column))
+	if (from >= scalar->len || !go_to(&w, at.source, at.line, at.column, scalar->len))
 		return at;
 	w.scalar = scalar;
 	w.from = from;

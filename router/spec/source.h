@@ -29,6 +29,7 @@ struct source {
 	unsigned long twin_serial;
 	unsigned seen_line;    /* where source_line() was last, so that problems told in order cost one pass */
 	size_t seen_offset;
+	size_t walked;         /* bytes looked at for places inside scalars (inside.c) */
 };
 
 struct mark {

@@ -292,7 +292,7 @@ static void test_what_may_be_meant_is_not_doubted(void **state)
 	(void)state;
 	static const char *const fine[] = {
 		"true", "false", "1", "a && true", "a || false", "if(a > 5, 1, 0)", "a ? 'x' : 'y'", "fuel - level > 2", "a -1 > 0", "din-1 > 0", "param('fuel-level') > 2",
-		"server.timestamp-timestamp > 60", "timestamp-server.timestamp < 60", "max.speed-min.speed > 5", "param('TRUE') == 1", "$yes", "on", "off > 1", "no.fix == 1",
+		"server.timestamp-timestamp > 60", "timestamp-server.timestamp < 60", "max.speed-min.speed > 5", "param('TRUE') == 1", "$yes", "a && on", "off > 1", "no.fix == 1",
 		"status == 'yes'", "a == 1 || a == 2", "a != 1 && a != 2", "a > 1 && a < 5", "a < 1 || a > 5", "a >= 1 && a <= 1", "a == 1 && b == 2", "a != 1 || b != 1",
 		"name == 'a*' && name == '*b'", "name != 'a*' || name != '*b'", "$a == null || a > 5", "$a >= 0 && $a == null", "a == 1 && a == true", "a != 1 || a > 5",
 		"ident == '352*'", "ident == '352093081234567'", "ident != null", "$ident == null", "timestamp > 1795384973", "timestamp > time('2026-11-22T22:03:23Z')",
@@ -313,7 +313,7 @@ static void test_what_may_be_meant_is_not_doubted(void **state)
 static void test_what_is_doubted_is_printed_so_that_it_is_not(void **state)
 {
 	(void)state;
-	static const char *const doubted[] = { "a == TRUE", "fuel-level > 2", "a == yes", "Null" };
+	static const char *const doubted[] = { "a == TRUE", "fuel-level > 2", "a == yes", "Null", "yes", "Off" };
 
 	for (size_t i = 0; i < sizeof(doubted) / sizeof(*doubted); i++) {
 		struct read r;

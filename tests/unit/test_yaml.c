@@ -176,6 +176,31 @@ static void test_a_part_of_made_up_texts_has_its_place(void **state)
 	buf_fini(&text);
 }
 
+static void test_places_are_not_looked_for_without_end(void **state)
+{
+	(void)state;
+	struct buf text = BUF_INIT;
+	int64_t began;
+	struct node *root;
+	struct mark at;
+
+	buf_addc(&text, '[');
+	for (unsigned i = 0; i < 20000; i++)
+		buf_adds(&text, "\"0123456789012345678901234567890123456789012345678901234567890123456789\",");
+	buf_adds(&text, "\"\"]\n");
+	root = read_text(text.p);
+	assert_non_null(root);
+	at = node_mark_inside(root->items[100], 5, 2);
+	assert_int_equal(at.column, 2 + 100 * 73 + 1 + 5);
+	assert_int_equal(at.length, 2);
+	began = cpu_us();
+	for (unsigned i = 0; i < 20000; i++)
+		at = node_mark_inside(root->items[i], 5, 2);
+	assert_int_equal(at.length, 72); /* all of it */
+	assert_true(cpu_us() - began < 2000000 * UNIT_PATIENCE);
+	buf_fini(&text);
+}
+
 static void test_json_is_yaml(void **state)
 {
 	(void)state;
@@ -311,7 +336,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_places_and_kinds), TEST(test_a_part_of_a_scalar_has_a_place), TEST(test_a_part_of_a_text_has_its_place_however_it_is_written),
-		TEST(test_a_part_of_made_up_texts_has_its_place), TEST(test_json_is_yaml),
+		TEST(test_a_part_of_made_up_texts_has_its_place), TEST(test_places_are_not_looked_for_without_end), TEST(test_json_is_yaml),
 		TEST(test_nothing_is_an_empty_mapping), TEST(test_a_byte_order_mark_moves_nothing), TEST(test_aliases_share_nodes),
 		TEST(test_what_is_refused), TEST(test_all_are_told_and_the_rest_is_still_read), TEST(test_billion_laughs),
 		TEST(test_hostile_text_is_refused_at_once), TEST(test_nesting_up_to_the_bound),
