@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "plan/plan.h"
+#include "types.h"
 
 #define FILE_MAX (64u << 20)
 
@@ -87,4 +88,5 @@ static unsigned loader_exposed(void *arg, const char *path)
 	return (mode & (st.st_uid == 0 ? 0007u : 0077u)) != 0 ? mode : 0;
 }
 
-const struct loader loader_files = { .read = loader_read, .glob = loader_glob, .env = loader_env, .exposed = loader_exposed };
+const struct loader loader_files = { .read = loader_read, .glob = loader_glob, .env = loader_env, .exposed = loader_exposed,
+	.channel = types_check_channel };

@@ -1,6 +1,8 @@
 /* types.c - every channel type, every native destination type. */
 #include "types.h"
 
+#include <string.h>
+
 #include "plan/plan.h"
 
 const struct channel_ops *const types_channels[] = {
@@ -10,6 +12,14 @@ const struct channel_ops *const types_channels[] = {
 	&channel_file,
 	NULL,
 };
+
+int types_check_channel(const struct channel *c, const struct channel *beside, char *why, size_t whylen)
+{
+	for (const struct channel_ops *const *t = types_channels; *t; t++)
+		if (strcmp((*t)->type, c->type) == 0)
+			return (*t)->check ? (*t)->check(c, beside, why, whylen) : 0;
+	return 0;
+}
 
 static const struct sender_ops *const senders[] = {
 	[TRANSPORT_HTTP] = &sender_http,

@@ -114,6 +114,9 @@ struct channel_type;   /* the type's own object */
 struct channel_ops {
 	const char *type;
 	struct channel_type *(*new)(const struct channel_host *h);
+	/* Could this channel be opened, and, where `beside` (of any type) is not NULL, both at once? Judged by their settings alone, from any thread: what
+	 * `sluice check` can know before prepare() finds it out. 0, or -1 and why. May be NULL. */
+	int (*check)(const struct channel *c, const struct channel *beside, char *why, size_t whylen);
 	/* Open what `next` needs and is not open yet (bind, read certificates). May fail: told in why with the channel's name; then abort()
 	 * follows and everything is as before. Nothing that runs is touched. Main loop. */
 	int (*prepare)(struct channel_type *t, const struct plan *next, char *why, size_t whylen);

@@ -41,18 +41,24 @@ static struct channel_type *file_new(const struct channel_host *h)
 }
 
 /* Two that read one file would each take every line; two of standard input would share its lines by chance. */
+/* Both would keep their place in it, and each message would come twice. */
+static int file_check(const struct channel *c, const struct channel *beside, char *why, size_t whylen)
+{
+	const char *path = options_text(c->options, "path");
+
+	if (!beside || !is_file(beside) || strcmp(path, options_text(beside->options, "path")) != 0)
+		return 0;
+	snprintf(why, whylen, "channels '%s' and '%s' both read %s", beside->name, c->name, path);
+	return -1;
+}
+
 static int file_prepare(struct channel_type *t, const struct plan *next, char *why, size_t whylen)
 {
 	(void)t;
 	for (unsigned i = 0; i < next->nchannels; i++)
-		for (unsigned k = 0; k < i; k++) {
-			const struct channel *a = &next->channels[k], *b = &next->channels[i];
-
-			if (!is_file(a) || !is_file(b) || strcmp(options_text(a->options, "path"), options_text(b->options, "path")) != 0)
-				continue;
-			snprintf(why, whylen, "channels '%s' and '%s' both read %s", a->name, b->name, options_text(a->options, "path"));
-			return -1;
-		}
+		for (unsigned k = 0; k < i && is_file(&next->channels[i]); k++)
+			if (file_check(&next->channels[i], &next->channels[k], why, whylen) < 0)
+				return -1;
 	return 0;
 }
 
@@ -187,6 +193,7 @@ static void file_free(struct channel_type *t)
 const struct channel_ops channel_file = {
 	.type = "file",
 	.new = file_new,
+	.check = file_check,
 	.prepare = file_prepare,
 	.abort = file_abort,
 	.commit = file_commit,

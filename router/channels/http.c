@@ -64,6 +64,11 @@ static const struct listening_ops ops = {
 	.slot = slot, .part_new = make, .part_free = unmake, .adopt = adopt, .drain = drain, .refresh = refresh, .stop = stop,
 };
 
+static int http_check(const struct channel *c, const struct channel *beside, char *why, size_t whylen)
+{
+	return listening_check(&ops, c, beside, why, whylen);
+}
+
 static struct channel_type *http_new(const struct channel_host *h)
 {
 	return listening_new(h, &ops);
@@ -81,6 +86,7 @@ static void http_resume(struct channel_type *t, struct intake_loop *l)
 const struct channel_ops channel_http = {
 	.type = "http",
 	.new = http_new,
+	.check = http_check,
 	.prepare = listening_prepare,
 	.abort = listening_abort,
 	.commit = listening_commit,

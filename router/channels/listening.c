@@ -246,7 +246,7 @@ static int listening_bind(struct channel_type *t, struct listening *l, char *why
 }
 
 /* Can these two stand at one address? */
-static int check_pair(const struct channel_type *t, const struct channel *a, const struct channel *b, char *why, size_t whylen)
+static int check_pair(const struct listening_ops *ops, const struct channel *a, const struct channel *b, char *why, size_t whylen)
 {
 	char *mine = tls_files(a), *other = tls_files(b);
 	bool same = strcmp(mine, other) == 0;
@@ -257,7 +257,35 @@ static int check_pair(const struct channel_type *t, const struct channel *a, con
 		snprintf(why, whylen, "channels '%s' and '%s' share %s, so their tls must be the same", a->name, b->name, options_text(a->options, "listen"));
 		return -1;
 	}
-	return t->ops->check_pair(a, b, why, whylen);
+	return ops->check_pair(a, b, why, whylen);
+}
+
+static bool listens(const struct channel *c)
+{
+	return c->enabled && (strcmp(c->type, channel_http.type) == 0 || strcmp(c->type, channel_tcp.type) == 0);
+}
+
+int listening_check(const struct listening_ops *ops, const struct channel *c, const struct channel *beside, char *why, size_t whylen)
+{
+	const char *mine = options_text(c->options, "listen"), *its;
+	char key[LISTENING_KEY_MAX], other[LISTENING_KEY_MAX], unused[400];
+	struct addr a, b;
+
+	if (ops->key(c, &a, key, why, whylen) < 0)
+		return -1;
+	if (!beside || !listens(beside) || addr_parse(&b, its = options_text(beside->options, "listen"), unused, sizeof unused) < 0)
+		return 0;
+	listening_key(&b, other);
+	if (strcmp(key, other) == 0 && strcmp(c->type, beside->type) == 0)
+		return check_pair(ops, beside, c, why, whylen);
+	if (!addr_overlaps(&a, &b))
+		return 0;
+	if (strcmp(key, other) == 0)
+		snprintf(why, whylen, "channels '%s' and '%s' are of different types and both listen on %s", beside->name, c->name, its);
+	else
+		snprintf(why, whylen, "channels '%s' and '%s' cannot listen on %s and %s at once: one address covers the other", beside->name, c->name,
+			its, mine);
+	return -1;
 }
 
 int listening_prepare(struct channel_type *t, const struct plan *next, char *why, size_t whylen)
@@ -276,7 +304,7 @@ int listening_prepare(struct channel_type *t, const struct plan *next, char *why
 			const struct channel *d = &next->channels[k];
 
 			if (t->ops->is(d) && t->ops->key(d, &b, other, why, whylen) == 0 && strcmp(key, other) == 0 &&
-				check_pair(t, d, c, why, whylen) < 0)
+				check_pair(t->ops, d, c, why, whylen) < 0)
 				return -1;
 		}
 		l = listening_find(t, key);

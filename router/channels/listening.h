@@ -39,6 +39,7 @@ struct listening_ops {
 };
 
 /* The members of struct channel_ops. */
+int listening_check(const struct listening_ops *ops, const struct channel *c, const struct channel *beside, char *why, size_t whylen);
 struct channel_type *listening_new(const struct channel_host *h, const struct listening_ops *ops);
 int listening_prepare(struct channel_type *t, const struct plan *next, char *why, size_t whylen);
 void listening_abort(struct channel_type *t);

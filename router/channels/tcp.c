@@ -314,6 +314,11 @@ static struct channel_type *tcp_new(const struct channel_host *h)
 	return listening_new(h, &ops);
 }
 
+static int tcp_check(const struct channel *c, const struct channel *beside, char *why, size_t whylen)
+{
+	return listening_check(&ops, c, beside, why, whylen);
+}
+
 /* Memory between channels and store is free again. */
 static void tcp_resume(struct channel_type *t, struct intake_loop *l)
 {
@@ -336,6 +341,7 @@ static void tcp_resume(struct channel_type *t, struct intake_loop *l)
 const struct channel_ops channel_tcp = {
 	.type = "tcp",
 	.new = tcp_new,
+	.check = tcp_check,
 	.prepare = listening_prepare,
 	.abort = listening_abort,
 	.commit = listening_commit,

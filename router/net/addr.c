@@ -140,6 +140,28 @@ bool addr_same_port(const struct addr *a, const struct addr *b)
 	return !a->local && !b->local && a->udp == b->udp && ((const struct sockaddr_in *)&a->sa)->sin_port == ((const struct sockaddr_in *)&b->sa)->sin_port;
 }
 
+static bool is_wildcard(const struct addr *a)
+{
+	return a->sa.ss_family == AF_INET ? ((const struct sockaddr_in *)&a->sa)->sin_addr.s_addr == htonl(INADDR_ANY)
+		: IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->sa)->sin6_addr);
+}
+
+bool addr_overlaps(const struct addr *a, const struct addr *b)
+{
+	char one[ADDR_TEXT_MAX], other[ADDR_TEXT_MAX];
+
+	if (a->local && b->local)
+		return strcmp(((const struct sockaddr_un *)&a->sa)->sun_path, ((const struct sockaddr_un *)&b->sa)->sun_path) == 0;
+	if (!addr_same_port(a, b) || ((const struct sockaddr_in *)&a->sa)->sin_port == 0) /* 0: each gets a port of its own */
+		return false;
+	if (a->any || b->any)
+		return true;
+	if (a->sa.ss_family != b->sa.ss_family)
+		return false;
+	return is_wildcard(a) || is_wildcard(b) ||
+		strcmp(addr_format((const struct sockaddr *)&a->sa, one), addr_format((const struct sockaddr *)&b->sa, other)) == 0;
+}
+
 /* A socket in the file system outlives who listened on it. */
 static bool is_left_over(const struct addr *a)
 {

@@ -34,5 +34,7 @@ int addr_listen_beside(const struct addr *a, char *why, size_t whylen);
 void addr_share(int fd, bool share);
 /* Do these two claim the same port? */
 bool addr_same_port(const struct addr *a, const struct addr *b);
+/* Would a socket on one be in the way of a socket on the other? Two that are the same; 0.0.0.0:80 and 127.0.0.1:80; :80 and any :80. */
+bool addr_overlaps(const struct addr *a, const struct addr *b);
 
 #endif

@@ -201,6 +201,48 @@ static void build_channel(struct compiler *c, struct channel *to, const struct e
 	buf_fini(&identity);
 }
 
+/* Where a channel says what it opens. */
+static const struct mark *door(const struct entry *e)
+{
+	const struct node *n = node_get(e->value, "listen");
+
+	if (n == NULL)
+		n = node_get(e->value, "path");
+	return n != NULL ? &n->at : &e->key->at;
+}
+
+/* A reference that was not read may stand for anything. */
+static bool is_open_question(const struct compiler *c, const struct entry *e)
+{
+	const struct node *listen = node_get(e->value, "listen"), *path = node_get(e->value, "path");
+
+	return c->loader->no_secrets && ((listen != NULL && reference_in(listen->text)) || (path != NULL && reference_in(path->text)));
+}
+
+/* What would else be found out when the sockets are opened. Each channel is told once. */
+static void check_channels(struct compiler *c, const struct node *all)
+{
+	const struct channel *channels = c->plan->channels;
+	char why[500];
+
+	for (unsigned i = 0; c->loader->channel != NULL && i < all->n; i++) {
+		const struct entry *e = &all->entries[i];
+
+		if (!channels[i].enabled || is_open_question(c, e))
+			continue;
+		if (c->loader->channel(&channels[i], NULL, why, sizeof(why)) < 0) {
+			diag_add(c->diag, DIAG_PATTERN, door(e), "%s", why);
+			continue;
+		}
+		for (unsigned k = 0; k < i; k++) {
+			if (!channels[k].enabled || is_open_question(c, &all->entries[k]) || c->loader->channel(&channels[i], &channels[k], why, sizeof(why)) == 0)
+				continue;
+			problem_second(diag_add(c->diag, DIAG_CONFLICT, door(e), "%s", why), door(&all->entries[k]), "the other one");
+			break;
+		}
+	}
+}
+
 void build_channels(struct compiler *c)
 {
 	const struct node *all = c->kept->channels.node;
@@ -212,6 +254,7 @@ void build_channels(struct compiler *c)
 		c->plan->channels[i].ix = i;
 		build_channel(c, &c->plan->channels[i], &all->entries[i]);
 	}
+	check_channels(c, all);
 }
 
 /* ---- destinations ------------------------------------------------------------------------------------------------------------------ */

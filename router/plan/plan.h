@@ -231,6 +231,9 @@ struct loader {
 	const char *(*env)(void *arg, const char *name);
 	/* 0 when nobody but its owner may read the file, or nobody can say; else its permissions. Asked of files with secrets in them. May be NULL. */
 	unsigned (*exposed)(void *arg, const char *path);
+	/* What the types of channels alone know: could this one be opened, and, where `beside` is not NULL, both at once? Asked of enabled ones; opens
+	 * nothing. 0, or -1 and why. NULL: nobody can say. */
+	int (*channel)(const struct channel *c, const struct channel *beside, char *why, size_t whylen);
 	bool no_secrets;    /* `check --no-secrets`: references are taken as given without being read, and who may read literal ones is not asked */
 };
 extern const struct loader loader_files;   /* the real one: files and getenv (lives in router/, not in plan/) */
