@@ -63,7 +63,7 @@ struct problem *lexer_tell(struct lexer *x, int code, unsigned from, unsigned n,
 
 void lexer_note_end(const struct lexer *x, struct problem *p)
 {
-	char behind = x->scalar->quoted ? '\0' : node_behind(x->scalar);
+	char behind = x->scalar->quoted ? '\0' : *node_behind(x->scalar);
 
 	if (behind == ',')
 		problem_note(p, "in braces a comma ends a text: put the condition in quotes");

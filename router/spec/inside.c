@@ -288,15 +288,25 @@ static bool go_to(struct walk *w, struct source *s, unsigned line, unsigned colu
 	return true;
 }
 
-char node_behind(const struct node *n)
+static const char *text_at(struct source *s, unsigned line, unsigned column)
 {
 	struct walk w;
 
-	if (!go_to(&w, n->at.source, n->end_line, n->end_column, 0))
-		return '\0';
+	if (!go_to(&w, s, line, column, 0))
+		return "";
 	while (is_blank(&w))
 		skip(&w, 1);
-	return w.p < w.end && line_break(&w) == 0 ? *w.p : '\0';
+	return w.p;
+}
+
+const char *node_begins(const struct node *n)
+{
+	return text_at(n->at.source, n->at.line, n->at.column);
+}
+
+const char *node_behind(const struct node *n)
+{
+	return text_at(n->at.source, n->end_line, n->end_column);
 }
 
 struct mark node_mark_inside(const struct node *scalar, size_t from, size_t len)

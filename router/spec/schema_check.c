@@ -115,7 +115,7 @@ static void note_allowed(struct problem *p, const struct rule *r)
 /* A key without a colon, in braces: what stands behind the comma in a text that was to hold it. */
 static bool is_rest(const struct entry *e)
 {
-	char behind = e->value->kind == NODE_SCALAR && e->value->len == 0 && !e->value->quoted ? node_behind(e->key) : '\0';
+	char behind = e->value->kind == NODE_SCALAR && e->value->len == 0 && !e->value->quoted ? *node_behind(e->key) : '\0';
 
 	return behind == ',' || behind == '}';
 }
@@ -352,14 +352,9 @@ static void add_shapes(const struct rule *r, const char **names, unsigned *n)
 /* Something stands behind the colon, which YAML takes for a comment or an anchor. */
 static bool begins_oddly(const struct node *n)
 {
-	size_t len;
-	const char *p = n->at.source != NULL ? source_line(n->at.source, n->at.line, &len) : NULL, *end = p != NULL ? p + len : NULL;
+	const char *p = node_begins(n);
 
-	for (unsigned column = 1; p < end && column < n->at.column; p++)
-		column += ((unsigned char)p[1] & 0xc0) != 0x80;
-	while (p < end && *p == ' ')
-		p++;
-	return p < end && (*p == '&' || (*p == '#' && p + 1 < end && p[1] != ' '));
+	return p[0] == '&' || (p[0] == '#' && (unsigned char)p[1] > ' ');
 }
 
 static void tell_shape(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)

@@ -52,7 +52,8 @@ const char *node_kind_name(const struct node *n); /* "a mapping", "a list", "a s
 /* inside.c: the place of len bytes of a scalar's text, `from` bytes into it, as far as they stand on one line; the whole scalar where the text does not
  * stand in the file. */
 struct mark node_mark_inside(const struct node *scalar, size_t from, size_t len);
-/* What stands in the file behind a node, on its line and behind blanks; NUL: nothing. */
-char node_behind(const struct node *n);
+/* The file from where a node begins, or from just behind it, without blanks; empty where that is not known. */
+const char *node_begins(const struct node *n);
+const char *node_behind(const struct node *n);
 
 #endif
