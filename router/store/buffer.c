@@ -22,6 +22,7 @@ struct buffer *store_buffer(struct store *s, uint32_t number)
 	b->store = s;
 	b->number = number;
 	b->options = (struct buffer_options){ .full = FULL_BLOCK, .dead_max = DEAD_MAX, .dead_ttl_us = DEAD_TTL_US };
+	b->history = umap_get(&s->names_by_number, number, &value) && ((const struct name *)(uintptr_t)value)->kind == NAME_HISTORY;
 	umap_put(&s->buffers, number, (uint64_t)(uintptr_t)b);
 	return b;
 }

@@ -90,7 +90,8 @@ void commit_delete(struct store *s, const struct key *k)
 /* Mono time at which there is something to do; 0: now. */
 static int64_t due(const struct store *s)
 {
-	if (s->stop || s->tickets || s->name_asks || s->name_changes || s->dead_drops || s->state_drops || (s->hurry && s->settlements))
+	if (s->stop || s->tickets || s->name_asks || s->name_changes || s->dead_drops || s->state_drops || s->history_asked ||
+		s->commit->history_more || (s->hurry && s->settlements))
 		return 0;
 	return s->settle_since ? s->settle_since + SETTLE_WAIT_US : INT64_MAX;
 }
@@ -148,6 +149,8 @@ static void take(struct store *s)
 	/* More than one commit's worth of sparse blocks: the next follows at once, for they are held in memory. */
 	s->settle_since = s->compact ? clock_mono_us() - SETTLE_WAIT_US : 0;
 
+	c->history_more = c->history_more || s->history_asked;
+	s->history_asked = false;
 	c->drops = s->dead_drops;
 	s->dead_drops = NULL;
 	c->names = s->name_asks;
@@ -278,6 +281,8 @@ static void succeed(struct store *s)
 	for (struct buffer *b = c->changed; b; b = b->changed_link) {
 		b->changed = false;
 		b->ledger = b->next;
+		if (b->history)
+			b->floor = b->next.floor;
 		look_for_excess(b);
 	}
 	steads_end(s, true);
@@ -465,6 +470,7 @@ static void build(struct store *s)
 	space_look(s);
 	settle_apply(s);
 	gather_tickets(s);
+	history_trim(s);
 	states_write(s);
 	settle_write(s);
 	settle_compact(s);

@@ -26,6 +26,8 @@ struct commit {
 	struct { struct chunk *chunk; size_t stored; } *shrunk;
 	size_t nshrunk, shrunk_cap;
 	int64_t healed, heal_pause;     /* mono: when the database was last opened anew; how long that was put off */
+	int64_t history_look;           /* elapsed time of the last look for history past its time */
+	bool history_more;              /* and there was more than one commit should take */
 	int64_t dead_look;              /* elapsed time of the last look for letters past their ttl */
 };
 
@@ -45,6 +47,9 @@ void settle_compact(struct store *s);
 /* stead.c: what tickets take the place of */
 bool steads_check(struct store *s, struct ticket *t);    /* is it all still there? Else why of the ticket says so */
 void steads_apply(struct store *s, struct ticket *t);
+/* These entries of a source chunk leave the buffer, which nobody sends, with the commit under way. False: they cannot now. freed: bytes of the row
+ * that goes with them, 0 where others want it. */
+bool steads_take(struct store *s, uint32_t buffer, uint64_t position, const uint64_t bits[BITS_WORDS], enum outcome o, uint64_t *freed);
 void steads_end(struct store *s, bool ok);               /* lock: the commit is on disk, or never was */
 bool steads_forgotten(const struct store *s, uint64_t position);  /* this letter goes with the commit under way */
 

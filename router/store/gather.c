@@ -33,6 +33,10 @@ static const char *stream_of(struct store *s, const struct buffer *b, char *out,
 static bool has_room(struct store *s, struct ticket *t, struct buffer *b, const struct buffer *pressed, bool all_pressed)
 {
 	uint64_t bytes = bytes_soon(b);
+	if (b->history) {
+		b->dropping = all_pressed;
+		return true;
+	}
 	store_lock(s);
 	struct buffer_options o = b->options;
 	uint64_t max = buffer_max(b);
@@ -46,6 +50,8 @@ static bool has_room(struct store *s, struct ticket *t, struct buffer *b, const 
 	case FULL_DROP_NEWEST:
 		if (t->steads)
 			break; /* what was kept until now is not dropped for being tried again */
+		if (!over && space_wants(s))
+			break; /* history is about to make room */
 		b->dropping = true;
 		return true;
 	case FULL_DROP_OLDEST:
@@ -160,7 +166,8 @@ static void take_block(struct store *s, struct block *b)
 		l->matched += n;
 		if (r->buffer->dropping) {
 			l->dropped += n;
-			tell_dropped(s, r->buffer, n);
+			if (!r->buffer->history)
+				tell_dropped(s, r->buffer, n);
 			memset(r->left, 0, sizeof(r->left));
 			r->bytes = 0;
 			continue;

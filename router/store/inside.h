@@ -126,6 +126,7 @@ struct buffer {
 	uint32_t number;
 	char *stream;               /* lock: for people */
 	bool configured;            /* lock */
+	bool history;               /* of a channel: nobody attaches, nobody waits for it to have room; set as it is made */
 	struct buffer_options options;  /* lock */
 
 	struct ledger ledger;       /* as on disk; written by the commit thread with the lock held */
@@ -322,6 +323,8 @@ struct store {
 	uint32_t name_last;
 	size_t memory;
 	uint64_t disk_limit, memory_limit;
+	int64_t history_ttl;        /* below 0: not known yet */
+	bool history_asked;         /* it has changed */
 	size_t window_passed;       /* WINDOW_PASSED but for tests */
 	uint64_t published;         /* position of the last commit that senders know of */
 	struct buffer *read_first, **read_end;
@@ -387,6 +390,9 @@ void dead_write(struct store *s, struct buffer *owner, struct buf *value);      
 void dead_trim(struct store *s);                                                 /* the oldest go, by dead.max and dead.ttl */
 void dead_drops(struct store *s);                                               /* what store_drop_dead asked for */
 
+/* history.c; commit thread: what is past its time, or in the way, goes with the commit under way */
+void history_trim(struct store *s);
+
 /* state.c */
 void states_init(struct store *s);
 int states_start(struct store *s);                              /* the thread; -1 with errno */
@@ -418,6 +424,9 @@ void space_garbage(struct store *s, uint64_t bytes);            /* lock: so much
 void space_guess(struct store *s);                              /* at opening */
 uint64_t space_taken(const struct store *s);                    /* lock: bytes on disk */
 void space_failed(struct store *s);                             /* opening or commit thread, database closed: the disk refused; the reserve goes, and what was left unfinished */
+/* Commit thread: bytes on disk that history is to give back; and it has given so many. */
+uint64_t space_wants(const struct store *s);
+void space_yielded(struct store *s, uint64_t bytes);
 bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */
 /* The chunk's bytes from disk into b, if they are not there. False: they cannot be had. Between db_enter and db_leave. */
 enum db_result chunk_load(struct store *s, struct block *b, uint32_t rendering);

@@ -19,6 +19,7 @@
 #define LOOK_BYTES (1u << 20)        /* … and after so much was written: a small disk fills in less than that */
 #define SLICE_BYTES (32u << 20)
 #define GARBAGE_LEAST (2u * DB_WRITE_BUFFER)
+#define WORKING_BYTES (14u * DB_WRITE_BUFFER)
 
 struct space {
 	/* commit thread */
@@ -33,8 +34,10 @@ struct space {
 	bool has_reserve;
 	uint64_t garbage;               /* bytes of rows deleted since the walk in progress began, or the last one ended */
 	uint64_t garbage_before;        /* as the walk began */
+	uint64_t yielded, yielded_before; /* of garbage: what history left, all of it at the old end */
+	uint64_t wants;                 /* what history should give back yet */
 	bool walking, urgent;
-	uint64_t walk_next;             /* position the next slice begins at */
+	uint64_t walk_next, walk_end;   /* position the next slice begins at; and so far the walk goes */
 };
 
 struct space *space_new(struct store *s)
@@ -106,6 +109,58 @@ void space_failed(struct store *s)
 	store_unlock(s);
 }
 
+/* ---- what history is asked for */
+
+/* So far from the limit history yields: well before others are stopped, because what it leaves must be tidied away before it is room, and
+ * because LevelDB, busy, has tables that wait for their first compaction, and those that this writes, beside what is wanted. */
+static uint64_t history_margin(uint64_t limit)
+{
+	uint64_t margin = limit / 5 > WORKING_BYTES ? limit / 5 : WORKING_BYTES;
+	return margin < limit / 2 ? margin : limit / 2;
+}
+
+/* With the lock. What is garbage already need not be made once more. */
+static void look_at_history(struct store *s, bool held, uint64_t free_bytes, uint64_t needs)
+{
+	struct space *sp = s->space;
+	uint64_t disk = space_taken(s), allowed = s->disk_limit ? s->disk_limit - history_margin(s->disk_limit) + sp->garbage : UINT64_MAX;
+	uint64_t room = free_bytes + sp->garbage, wanted = needs + needs / 4;
+	sp->wants = 0;
+	if (!held)
+		return;
+	if (disk > allowed)
+		sp->wants = disk - allowed;
+	if (room < wanted && wanted - room > sp->wants)
+		sp->wants = wanted - room;
+}
+
+uint64_t space_wants(const struct store *s)
+{
+	return s->space->wants;
+}
+
+void space_yielded(struct store *s, uint64_t bytes)
+{
+	struct space *sp = s->space;
+	store_lock(s);
+	sp->wants -= bytes < sp->wants ? bytes : sp->wants;
+	sp->yielded += bytes;
+	store_unlock(s);
+}
+
+/* The first position that a history holds. With the lock. */
+static uint64_t history_edge(const struct store *s)
+{
+	uint64_t edge = s->published;
+	size_t i = 0;
+	for (struct umap_slot *slot; (slot = umap_next(&s->buffers, &i));) {
+		const struct buffer *b = (const struct buffer *)(uintptr_t)slot->value;
+		if (b->history && b->ledger.buffered && b->floor < edge)
+			edge = b->floor;
+	}
+	return edge;
+}
+
 /* ---- limits */
 
 static void refuse(struct space *sp, const char *why)
@@ -113,24 +168,26 @@ static void refuse(struct space *sp, const char *why)
 	snprintf(sp->refuses, sizeof(sp->refuses), "%s", why);
 }
 
-static void look_at_limit(struct store *s)
+static void look_at_limit(struct store *s, uint64_t free_bytes, uint64_t needs)
 {
 	struct space *sp = s->space;
 	store_lock(s);
 	uint64_t disk = space_taken(s), limit = s->disk_limit, soft = limit - limit / 20;
-	bool waste = sp->garbage > disk / 4;
+	bool waste = sp->garbage > disk / 4, held = false;
 	struct buffer *most = NULL;
 	sp->urgent = limit && disk > soft;
 	sp->pressed = NULL;
 	sp->all_pressed = limit && disk >= limit;
 	size_t i = 0;
-	for (struct umap_slot *slot; limit && (slot = umap_next(&s->buffers, &i));) {
+	for (struct umap_slot *slot; (slot = umap_next(&s->buffers, &i));) {
 		struct buffer *b = (struct buffer *)(uintptr_t)slot->value;
 		b->pressed = 0;
+		held = held || (b->history && b->ledger.buffered);
 		if (!most || b->ledger.bytes > most->ledger.bytes)
 			most = b;
 	}
-	if (sp->urgent && most && most->ledger.bytes) {
+	look_at_history(s, held, free_bytes, needs);
+	if (sp->urgent && !held && most && most->ledger.bytes) {
 		sp->pressed = most;
 		/* Where much of what is on disk is garbage, dropping more messages would free nothing that tidying does not. */
 		if (most->options.full == FULL_DROP_OLDEST && !waste)
@@ -168,7 +225,7 @@ void space_look(struct store *s)
 	} else if (!sp->has_reserve) {
 		reserve_make(s);
 	}
-	look_at_limit(s);
+	look_at_limit(s, known ? free_bytes : UINT64_MAX / 2, needs);
 	bool stop = sp->refuses[0] || sp->all_pressed;
 	store_lock(s);
 	s->counts.free_bytes = free_bytes;
@@ -240,14 +297,20 @@ bool space_tidy(struct store *s)
 	struct space *sp = s->space;
 	store_lock(s);
 	uint64_t newest = s->published, disk = store_env_bytes(s->env), kept = disk > sp->garbage ? disk - sp->garbage : 0;
-	bool due = sp->walking || (sp->garbage > GARBAGE_LEAST && (sp->garbage > kept / 2 || sp->urgent));
+	bool all = sp->garbage > GARBAGE_LEAST && (sp->garbage > kept / 2 || sp->urgent);
+	/* Where history yields, garbage is at the old end alone, and rewriting the rest would give nothing back. */
+	bool old_end = !all && sp->yielded > GARBAGE_LEAST && sp->yielded > kept / 16;
+	bool due = sp->walking || all || old_end;
 	/* Compaction has LevelDB's one background thread to itself; commits that are waiting would wait for it. */
-	bool calm = !s->tickets || sp->urgent || sp->garbage > 8u * GARBAGE_LEAST;
+	bool calm = !s->tickets || sp->urgent || sp->wants || sp->garbage > 8u * GARBAGE_LEAST;
 	if (due && calm && !sp->walking) {
 		sp->walking = true;
 		sp->walk_next = 0;
-		sp->garbage_before = sp->garbage;
+		sp->walk_end = all ? UINT64_MAX : history_edge(s);
+		sp->yielded_before = sp->yielded;
+		sp->garbage_before = all || sp->yielded > sp->garbage ? sp->garbage : sp->yielded;
 	}
+	newest = sp->walk_end < newest ? sp->walk_end : newest;
 	store_unlock(s);
 	if (!due || !calm || !store_db_enter(s))
 		return false;
@@ -260,6 +323,7 @@ bool space_tidy(struct store *s)
 	store_lock(s);
 	sp->walking = false;
 	sp->garbage -= sp->garbage_before;
+	sp->yielded -= sp->yielded_before;
 	store_unlock(s);
 	return false;
 }

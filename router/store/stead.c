@@ -240,6 +240,37 @@ void steads_apply(struct store *s, struct ticket *t)
 	t->steads_end = &t->steads;
 }
 
+static bool is_last(const struct ref *r)
+{
+	for (unsigned i = 0; i < r->block->nrefs; i++) {
+		const struct ref *other = &r->block->refs[i];
+		if (other != r && bits_any(other->touched ? other->next_left : other->left))
+			return false;
+	}
+	return !r->block->partial;
+}
+
+bool steads_take(struct store *s, uint32_t buffer, uint64_t position, const uint64_t bits[BITS_WORDS], enum outcome o, uint64_t *freed)
+{
+	struct commit *c = s->commit;
+	struct stead *st = xcalloc(1, sizeof(*st));
+	st->owner = buffer;
+	st->position = position;
+	st->outcome = o;
+	memcpy(st->bits, bits, sizeof(st->bits));
+	*freed = 0;
+	if (!entries_stand(s, st)) {
+		stead_free(st);
+		return false;
+	}
+	if (is_last(st->ref))
+		*freed = block_chunk(st->ref->block, 0)->written;
+	apply_entries(s, st);
+	st->next = c->moved;
+	c->moved = st;
+	return true;
+}
+
 void steads_end(struct store *s, bool ok)
 {
 	struct commit *c = s->commit;

@@ -218,6 +218,7 @@ struct store *store_open_with(const struct store_options *o, struct store_env *e
 	s->as_it_lies = o->as_it_lies;
 	s->disk_limit = o->disk_limit;
 	s->memory_limit = o->memory_limit;
+	s->history_ttl = -1;
 	s->window_passed = WINDOW_PASSED;
 	s->env = env ? env : store_env_new();
 	s->env_owned = !env;

@@ -13,6 +13,7 @@
  *   buffer    a stream's durable queue: per block one *ref* that says which entries are still outstanding.
  *             A buffer belongs to (stream, destination, form): the same three bring the same buffer back.
  *   form      what the bytes are ready for ("json", or transport/adapter/joiner/number); a sender sends only its own.
+ *   history   what came in by one channel, kept for a while whether it is delivered or not: refs to source chunks that nobody sends.
  *   settle    an entry leaves a buffer in exactly one of the ways of enum outcome, and is counted as that.
  *
  * Conservation, per buffer, exact at every commit:
@@ -71,7 +72,7 @@ void store_set_limits(struct store *s, uint64_t disk_limit, uint64_t memory_limi
 
 /* Names get small stable numbers (1 …) which are written into records in place of them. Blocking (one synced write for a
  * new name); called while a plan is prepared, never from a worker's loop. 0 = could not be recorded. */
-enum name_kind { NAME_STREAM = 's', NAME_CHANNEL = 'c', NAME_RENDERING = 'r', NAME_BUFFER = 'b' };
+enum name_kind { NAME_STREAM = 's', NAME_CHANNEL = 'c', NAME_RENDERING = 'r', NAME_BUFFER = 'b', NAME_HISTORY = 'h' };
 uint32_t store_name(struct store *s, enum name_kind kind, const char *name);
 
 /* Names get other texts, and keep their numbers: whatever lies under a number goes by its new name from then on. All of them in one synced write,
@@ -158,6 +159,9 @@ void ticket_rendering_undo(struct ticket *t, uint32_t rendering);
  * buffer's order holds per rendering, so a plan gives a buffer one rendering. A second want of the same entry is none.
  * Each want is matched and buffered by one: a message that became a list of three rows counts as three. */
 void ticket_want(struct ticket *t, uint32_t buffer, uint32_t rendering, unsigned entry);
+/* The current message is kept in this history (its number is store_name(NAME_HISTORY, the channel's name)), wanted by a buffer or by none; see
+ * store_set_history. Costs no second copy of it. Not for what came in before: a message that comes again is kept once. */
+void ticket_keep(struct ticket *t, uint32_t history);
 /* Matched, but not for sending: counted as skipped. */
 void ticket_skip(struct ticket *t, uint32_t buffer);
 /* Matched, but cannot be rendered: the current message becomes a dead letter of this buffer, with its source bytes. */
@@ -310,6 +314,26 @@ struct buffer_counts {
 };
 /* Any thread. False when the number is not known. */
 bool buffer_counts(struct store *s, uint32_t buffer, struct buffer_counts *out);
+
+/* ---- history: what came in, kept to be sent again ------------------------------------------------------------------------------ */
+
+/* What ticket_keep kept stays for ttl_us of elapsed time (as `span.arrived` counts it), and goes then, some blocks with each commit; 0: all of it
+ * goes. Until this has been called nothing goes by age. Any thread.
+ *
+ * History yields. Where disk_limit or the disk's free space comes near, the oldest of all histories goes, before any buffer's policy acts and before
+ * intake stops; while disk_limit is passed all the same, nothing more is kept. It is read by store_each_kept, oldest first, a history at a time:
+ * what was committed at the real time T (microseconds) or later lies at a position >= T. */
+void store_set_history(struct store *s, int64_t ttl_us);
+
+struct history_counts {
+	/* messages; kept = held + expired + dropped, exact at every commit */
+	uint64_t kept, held, expired;
+	uint64_t dropped;             /* gone before their time, because the disk's room was wanted */
+	uint64_t bytes;               /* held, before packing; what a buffer owes too is counted there as well */
+	int64_t oldest_age_us;        /* so far back it reaches; 0 when nothing is held */
+};
+/* All histories together. Any thread. */
+void store_history(struct store *s, struct history_counts *out);
 
 /* ---- looking in ------------------------------------------------------------------------------------------------------------- */
 
