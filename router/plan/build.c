@@ -293,13 +293,13 @@ static void build_template(struct compiler *c, struct template *t, struct conf v
 
 static const char *shown_url(struct compiler *c, const char *source)
 {
-	const char *rest = strstr(source, "://"), *at;
+	struct buf b = BUF_INIT;
+	const char *shown;
 
-	if (rest == NULL)
-		return source;
-	rest += 3;
-	at = memchr(rest, '@', strcspn(rest, "/?#"));
-	return at != NULL ? arena_printf(c->arena, "%.*s•••%s", (int)(rest - source), source, at) : source;
+	url_hide(&b, source);
+	shown = arena_strdup(c->arena, b.p != NULL ? b.p : "");
+	buf_fini(&b);
+	return shown;
 }
 
 static void check_scheme(struct compiler *c, const struct template *t, struct conf url)

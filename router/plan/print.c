@@ -85,35 +85,14 @@ static void add_with_references(struct printer *p, const struct node *n)
 	buf_fini(&b);
 }
 
-/* Is the password (or, without one, the user) nothing but a reference? */
-static bool is_user_reference(const char *user, size_t n)
-{
-	char text[512];
-	const char *end;
-
-	if (n >= sizeof(text))
-		return false;
-	memcpy(text, user, n);
-	text[n] = '\0';
-	/* The colon behind the user, not the one inside ${env:NAME}. */
-	end = *text == '$' ? strchr(text, '}') : text;
-	end = end != NULL ? strchr(end, ':') : NULL;
-	return is_reference(end != NULL ? end + 1 : text);
-}
-
-/* Without user:password@, unless these are references. */
 static void add_url(struct printer *p, const struct node *n)
 {
-	const char *s = n->text, *rest = strstr(s, "://"), *at = rest != NULL ? memchr(rest + 3, '@', strcspn(rest + 3, "/?#")) : NULL;
-	struct buf b = BUF_INIT;
+	struct buf b = BUF_INIT, hidden = BUF_INIT;
 
-	if (at != NULL && !is_user_reference(rest + 3, (size_t)(at - rest - 3))) {
-		buf_add(&b, s, (size_t)(rest + 3 - s));
-		buf_adds(&b, "•••");
-		s = at;
-	}
-	add_referring(&b, n, s);
-	add_text(p, b.p);
+	url_hide(&hidden, n->text);
+	add_referring(&b, n, hidden.p != NULL ? hidden.p : "");
+	add_text(p, b.p != NULL ? b.p : "");
+	buf_fini(&hidden);
 	buf_fini(&b);
 }
 

@@ -63,6 +63,8 @@ const struct rule *rule_select(const struct rule *r, const struct node *map, con
 /* Of alternatives the one for this node's shape (mapping, list, scalar); r itself when it has no alternatives. */
 const struct rule *rule_shape(const struct rule *r, const struct node *n);
 
+struct buf;
+
 /* References and templates in texts (reference.c): 0, or -1 with the offending bytes and words. */
 struct fault { size_t from, len; const char *why; };
 int reference_check(const char *text, struct fault *f);
@@ -70,5 +72,10 @@ bool reference_in(const char *text);        /* does it hold a reference? */
 /* Is this the name of a header or the like whose value is a secret? */
 bool sounds_secret(const char *name);
 int template_check(const char *text, struct fault *f);
+/* The next literal secret of a URL at or behind f->from: user:password@, and the values of parameters that are named like one (`?token=…`). References,
+ * parameters of messages and ••• are none. False: no more of them. */
+bool url_secret(const char *url, struct fault *f);
+/* The URL with ••• in the place of each. */
+void url_hide(struct buf *out, const char *url);
 
 #endif

@@ -254,26 +254,41 @@ static void check_name(struct check *c, const struct rule *r, const struct frame
 		problem_note(p, "a name has 1 to %llu characters, none of %s", (unsigned long long)r->max_length, bad);
 }
 
+static void hide_inside(const struct node *n, size_t from, size_t len)
+{
+	struct mark at;
+
+	if (n->at.source == NULL)
+		return;
+	at = node_mark_inside(n, from, len);
+	if (n->end_line == n->at.line)
+		source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
+	else
+		check_hide(n); /* the rest of it may stand on the next line */
+}
+
 static void check_url(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
 {
 	const char *rest = strstr(n->text, "://"), *user;
+	struct fault secret = { 0, 0, NULL };
+	bool literal = false;
 	struct buf list = BUF_INIT;
 	struct nearest near;
 	struct problem *p;
 	char word[40];
 
-	if (rest != NULL && (user = strchr(rest + 3, '@')) != NULL && (size_t)(user - rest) <= strcspn(rest + 3, "/?#") + 3 &&
-		n->at.source != NULL) { /* user:password@ */
-		struct mark at = node_mark_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3));
+	if (rest != NULL && (user = strchr(rest + 3, '@')) != NULL && (size_t)(user - rest) <= strcspn(rest + 3, "/?#") + 3)
+		hide_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3)); /* a reference too: a quoted line may be a slip of the pen */
+	while (url_secret(n->text, &secret)) {
+		const char *from = n->text + secret.from;
 
-		if (n->end_line == n->at.line)
-			source_hide(at.source, at.line, at.column, at.line, at.column + at.length);
-		else
-			check_hide(n); /* the rest of it may stand on the next line */
-		/* A password that is not, to its last character, a reference. */
-		if (!(user[-1] == '}' && strncmp(rest + 3 + strcspn(rest + 3, ":"), ":${", 3) == 0) && strncmp(rest + 3, "${", 2) != 0 && memchr(rest + 3, ':', (size_t)(user - rest - 3)) != NULL)
-			check_literal(c, f, n);
+		hide_inside(n, secret.from, secret.len);
+		/* A user's name alone is none. */
+		literal = literal || from[-1] == '=' || memchr(from, ':', secret.len) != NULL;
+		secret.from += secret.len;
 	}
+	if (literal)
+		check_literal(c, f, n);
 	if (r->schemes == NULL || (n->text[0] == '$' && n->text[1] == '{'))
 		return; /* looked at once the reference is resolved */
 	snprintf(word, sizeof(word), "%.*s", rest != NULL ? (int)(rest - n->text) : 0, n->text);
