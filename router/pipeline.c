@@ -87,7 +87,7 @@ static void job_conclude(struct job *j, enum intake_outcome outcome, const char 
 	j->end.outcome = outcome;
 	j->end.malformed = malformed;
 	j->end.due = true;
-	snprintf(j->end.why, sizeof j->end.why, "%s", why ? why : "");
+	snprintf(j->end.why, sizeof j->end.why, "%.*s", (int)sizeof j->end.why - 1, why ? why : "");
 }
 
 struct news { struct job *job; bool durable; };

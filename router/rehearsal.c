@@ -124,10 +124,9 @@ static void made(void *arg, const char *step, unsigned row, const char *bytes, s
 }
 
 /* The parameters of a text for people, in place: secrets in it are hidden already. */
-static bool expand_shown(const char *shown, const struct message *m, struct buf *out, const char **missing)
+static bool expand_shown(struct arena *arena, const char *shown, const struct message *m, struct buf *out, const char **missing)
 {
 	static const char *const literals[] = { "", "" };
-	char name[256];
 
 	for (const char *p = shown; *p;) {
 		const char *end;
@@ -138,10 +137,9 @@ static bool expand_shown(const char *shown, const struct message *m, struct buf 
 		} else if (p[0] == '$' && p[1] == '{' && (end = strchr(p, '}'))) {
 			buf_add(out, p, (size_t)(end + 1 - p));
 			p = end + 1;
-		} else if (*p == '{' && (end = strchr(p, '}')) && (size_t)(end - p) <= sizeof name) {
-			const char *const params[] = { name };
+		} else if (*p == '{' && (end = strchr(p, '}'))) {
+			const char *const params[] = { arena_strndup(arena, p + 1, (size_t)(end - p - 1)) };
 
-			snprintf(name, sizeof name, "%.*s", (int)(end - p - 1), p + 1);
 			if (template_write(&(struct template){ .nparams = 1, .params = params, .literals = literals }, m, true, out, missing) < 0)
 				return false;
 			p = end + 1;
@@ -158,7 +156,7 @@ static const char *shown(struct rehearsal *r, struct rehearsed_stream *s, const 
 	struct buf out = BUF_INIT;
 	const char *missing = NULL, *text = NULL;
 
-	if (expand_shown(source, m, &out, &missing))
+	if (expand_shown(r->arena, source, m, &out, &missing))
 		text = arena_strndup(r->arena, out.p ? out.p : "", out.len);
 	else {
 		s->fate = FATE_UNADDRESSED;

@@ -136,7 +136,7 @@ static void show(struct mqtt_source *s, bool connected, const char *reason)
 	if (s->shown.connected != connected)
 		s->shown.since_us = clock_real_us();
 	s->shown.connected = connected;
-	snprintf(s->shown.reason, sizeof s->shown.reason, "%s", reason);
+	snprintf(s->shown.reason, sizeof s->shown.reason, "%.*s", (int)sizeof s->shown.reason - 1, reason);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -412,30 +412,17 @@ static void park(struct store *s)
 	s->parked = true;
 	while (s->db_users)
 		pthread_cond_wait(&s->moved, &s->lock);
-	s->counts.reopens++;
 	store_unlock(s);
 	db_close(s->db);
 	s->db = NULL;
 }
 
-/* Close, reopen, look. True: the commit is on disk after all. */
-static bool heal(struct store *s, const char *why)
+/* Opens what was parked, however often it takes. True: the commit under way is on disk. */
+static bool open_anew(struct store *s, int64_t undecided, const char *why)
 {
-	struct commit *c = s->commit;
 	char again[200];
 	uint64_t last = 0;
-	int64_t began = clock_mono_us(), undecided = began + UNDECIDED_US, pause = 0;
-	log_error("store", "write-failed", "why=%s hint=%s", log_quote(why), log_quote("reopening the database; nothing is taken in until it works"));
-	store_lock(s);
-	s->counts.intake_stopped = true;
-	snprintf(s->counts.intake_why, sizeof(s->counts.intake_why), "the database is being reopened: %.80s", why);
-	store_unlock(s);
-	/* Where it fails again as soon as it is open, as a compaction does that has no room, what is there can be read meanwhile. */
-	c->heal_pause = began - c->healed < HEALTHY_US ? longer(c->heal_pause) : 0;
-	if (c->heal_pause)
-		pause_intake(s, c->heal_pause, undecided, why, why);
-	park(s);
-	space_failed(s);
+	int64_t pause = 0;
 	while (recover_reopen(s, &last, again, sizeof(again)) != DB_OK) {
 		pause = longer(pause);
 		log_warn("store", "reopen-failed", "why=%s next_ms=%lld", log_quote(again), (long long)(pause / 1000));
@@ -443,9 +430,6 @@ static bool heal(struct store *s, const char *why)
 		if (pause_intake(s, pause, undecided, why, again))
 			break;
 	}
-	if (s->db)
-		log_info("store", "reopened", "last_commit=%s", last == s->position ? "found" : "absent");
-	c->healed = clock_mono_us();
 	store_lock(s);
 	s->parked = false;
 	s->counts.intake_stopped = false;
@@ -453,6 +437,39 @@ static bool heal(struct store *s, const char *why)
 	pthread_cond_broadcast(&s->moved);
 	store_unlock(s);
 	return s->db && last == s->position;
+}
+
+/* Close, reopen, look. True: the commit is on disk after all. */
+static bool heal(struct store *s, const char *why)
+{
+	struct commit *c = s->commit;
+	int64_t began = clock_mono_us(), undecided = began + UNDECIDED_US;
+	log_error("store", "write-failed", "why=%s hint=%s", log_quote(why), log_quote("reopening the database; nothing is taken in until it works"));
+	store_lock(s);
+	s->counts.reopens++;
+	s->counts.intake_stopped = true;
+	snprintf(s->counts.intake_why, sizeof(s->counts.intake_why), "the database is being reopened: %.80s", why);
+	store_unlock(s);
+	/* Where it fails again as soon as it is open, what is there can be read meanwhile. */
+	c->heal_pause = began - c->healed < HEALTHY_US ? longer(c->heal_pause) : 0;
+	if (c->heal_pause)
+		pause_intake(s, c->heal_pause, undecided, why, why);
+	park(s);
+	space_failed(s);
+	space_hold(s);
+	bool found = open_anew(s, undecided, why);
+	if (s->db)
+		log_info("store", "reopened", "last_commit=%s", found ? "found" : "absent");
+	c->healed = clock_mono_us();
+	return found;
+}
+
+/* Compaction goes on. Not by letting it start: what was deleted meanwhile is in the log, which only opening makes a table of, and compaction
+ * sees no more than tables. */
+static void release(struct store *s)
+{
+	park(s);
+	open_anew(s, INT64_MAX, "compaction begins again");
 }
 
 /* ---- one commit */
@@ -521,6 +538,8 @@ static bool commit(struct store *s)
 		nothing(s);
 		if (store_env_failures(s->env) != s->failures)
 			heal(s, "compaction failed");
+		else if (space_releases(s))
+			release(s);
 		return true;
 	}
 	bool ok = db_write(s->db, c->batch, s->durability == DURABILITY_FSYNC, why, sizeof(why)) == DB_OK || heal(s, why);
@@ -535,6 +554,8 @@ static bool commit(struct store *s)
 		s->counts.commit_us_max = (uint64_t)took;
 	ports_signal(s);
 	store_unlock(s);
+	if (ok && space_releases(s))
+		release(s);
 	return ok;
 }
 

@@ -70,6 +70,7 @@ class NextFile : public leveldb::WritableFile {
 }  // namespace
 
 struct db {
+	struct store_env *env;
 	std::unique_ptr<Silent> log;
 	std::unique_ptr<leveldb::Cache> cache;
 	std::unique_ptr<leveldb::DB> rep;
@@ -100,6 +101,7 @@ static leveldb::Options options_for(struct store_env *env, Silent *log)
 struct db *db_open(const char *path, struct store_env *env, bool create, enum db_result *result, char *why, size_t whylen)
 {
 	auto d = std::make_unique<db>();
+	d->env = env;
 	d->log = std::make_unique<Silent>();
 	d->cache.reset(leveldb::NewLRUCache(1 << 20));
 	leveldb::Options o = options_for(env, d->log.get());
@@ -121,6 +123,9 @@ struct db *db_open(const char *path, struct store_env *env, bool create, enum db
 
 void db_close(struct db *d)
 {
+	// LevelDB waits for the work that it has asked for.
+	if (d)
+		store_env_hold(d->env, false);
 	delete d;
 }
 

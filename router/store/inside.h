@@ -427,6 +427,8 @@ void space_failed(struct store *s);                             /* opening or co
 /* Commit thread: bytes on disk that history is to give back; and it has given so many. */
 uint64_t space_wants(const struct store *s);
 void space_yielded(struct store *s, uint64_t bytes);
+void space_hold(struct store *s);                               /* as the database is about to be opened anew: no compaction before there is room for it */
+bool space_releases(const struct store *s);                     /* commit thread: what space_hold held back may go on, once the database was opened anew */
 bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */
 /* The chunk's bytes from disk into b, if they are not there. False: they cannot be had. Between db_enter and db_leave. */
 enum db_result chunk_load(struct store *s, struct block *b, uint32_t rendering);

@@ -18,6 +18,8 @@
 #define LOOK_US 100000
 #define LOOK_BYTES (1u << 20)        /* … and after so much was written: a small disk fills in less than that */
 #define SLICE_BYTES (32u << 20)
+#define COMPACTION_MOST (128u << 20) /* what one compaction writes at most: a dozen tables of the first level and what they overlap */
+#define HOLD_US 60000000             /* what is known of what lies on disk is an estimate: so often compaction may try */
 #define GARBAGE_LEAST (2u * DB_WRITE_BUFFER)
 #define WORKING_BYTES (14u * DB_WRITE_BUFFER)
 
@@ -30,6 +32,9 @@ struct space {
 	bool all_pressed;
 	char reserve[4096];
 	bool stopped;
+	int64_t held;                   /* mono: since when compaction is held back, and */
+	uint64_t held_written;          /* bytes_written at that time */
+	bool releases;
 	/* lock */
 	bool has_reserve;
 	uint64_t garbage;               /* bytes of rows deleted since the walk in progress began, or the last one ended */
@@ -161,6 +166,51 @@ static uint64_t history_edge(const struct store *s)
 	return edge;
 }
 
+/* ---- compaction on a disk that has no room for it */
+
+/* What the largest compaction may write: no more than is alive. */
+static uint64_t compaction_needs(struct store *s)
+{
+	store_lock(s);
+	uint64_t disk = store_env_bytes(s->env), owed = 0, live = disk > s->space->garbage ? disk - s->space->garbage : 0;
+	size_t i = 0;
+	for (struct umap_slot *slot; (slot = umap_next(&s->buffers, &i));) {
+		const struct ledger *l = &((const struct buffer *)(uintptr_t)slot->value)->ledger;
+		owed += 2 * l->bytes + l->dead_bytes;
+	}
+	store_unlock(s);
+	if (live > owed)
+		live = owed;
+	return (live < COMPACTION_MOST ? live : COMPACTION_MOST) + DB_WRITE_BUFFER;
+}
+
+void space_hold(struct store *s)
+{
+	uint64_t free_bytes, size;
+	if (!store_env_space(s->env, s->folder, &free_bytes, &size) || free_bytes >= compaction_needs(s))
+		return;
+	s->space->held = clock_mono_us();
+	s->space->held_written = s->counts.bytes_written;
+	store_env_hold(s->env, true);
+}
+
+/* The bytes that must be free before compaction goes on; 0: it may. */
+static uint64_t look_at_hold(struct store *s, int64_t now, uint64_t free_bytes)
+{
+	struct space *sp = s->space;
+	sp->releases = false;
+	if (!store_env_holds(s->env))
+		return 0;
+	uint64_t needs = compaction_needs(s);
+	sp->releases = free_bytes >= needs || now - sp->held >= HOLD_US || s->counts.bytes_written - sp->held_written >= DB_WRITE_BUFFER / 2;
+	return sp->releases ? 0 : needs;
+}
+
+bool space_releases(const struct store *s)
+{
+	return s->space->releases && store_env_holds(s->env);
+}
+
 /* ---- limits */
 
 static void refuse(struct space *sp, const char *why)
@@ -216,7 +266,9 @@ void space_look(struct store *s)
 		floor = FLOOR_MAX;
 	refuse(sp, "");
 	/* Nothing is taken in before the reserve is back: a disk that fills up without one may leave no room for opening the database. */
-	uint64_t needs = floor + (sp->has_reserve ? 0 : RESERVE_BYTES);
+	uint64_t needs = floor + (sp->has_reserve ? 0 : RESERVE_BYTES), held = look_at_hold(s, now, free_bytes);
+	if (needs < held)
+		needs = held;
 	if (known && free_bytes < needs) {
 		char why[128];
 		snprintf(why, sizeof(why), "the disk has %llu MiB free; intake needs %llu MiB", (unsigned long long)(free_bytes >> 20),
@@ -314,6 +366,10 @@ bool space_tidy(struct store *s)
 	store_unlock(s);
 	if (!due || !calm || !store_db_enter(s))
 		return false;
+	if (store_env_holds(s->env)) {
+		store_db_leave(s);
+		return false;
+	}
 	struct key from, to;
 	bool more = next_slice(s, newest, &from, &to);
 	db_compact(s->db, from.p, from.n, to.p, to.n);

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 #include <atomic>
 
@@ -54,6 +55,9 @@ class StoreEnv : public leveldb::EnvWrapper {
 	Status RemoveFile(const std::string &name) override;
 	Status DeleteFile(const std::string &name) override { return RemoveFile(name); }
 	Status RenameFile(const std::string &from, const std::string &to) override;
+	void Schedule(void (*function)(void *), void *arg) override;
+	void hold(bool on);
+	bool holds();
 
 	int fault(env_op op);
 	Status failed(const std::string &name, int error) { failures++; return failure(name, error); }
@@ -72,6 +76,10 @@ class StoreEnv : public leveldb::EnvWrapper {
 
  private:
 	Status open_writable(const std::string &name, int how, leveldb::WritableFile **out);
+
+	std::mutex work_mutex;
+	bool holding = false;
+	std::vector<std::pair<void (*)(void *), void *>> work;   // held back
 };
 
 class Guard {
@@ -290,6 +298,32 @@ Status StoreEnv::sync_folder(const std::string &name)
 	return Status::OK();
 }
 
+void StoreEnv::Schedule(void (*function)(void *), void *arg)
+{
+	std::lock_guard<std::mutex> lock(work_mutex);
+	if (holding)
+		work.emplace_back(function, arg);
+	else
+		target()->Schedule(function, arg);
+}
+
+void StoreEnv::hold(bool on)
+{
+	std::lock_guard<std::mutex> lock(work_mutex);
+	holding = on;
+	if (on)
+		return;
+	for (const auto &w : work)
+		target()->Schedule(w.first, w.second);
+	work.clear();
+}
+
+bool StoreEnv::holds()
+{
+	std::lock_guard<std::mutex> lock(work_mutex);
+	return holding;
+}
+
 Status StoreEnv::RemoveFile(const std::string &name)
 {
 	if (int error = fault(ENV_REMOVE))
@@ -359,6 +393,8 @@ void store_env_free(struct store_env *e) { delete e; }
 void *store_env_leveldb(struct store_env *e) { return static_cast<leveldb::Env *>(&e->rep); }
 uint64_t store_env_bytes(const struct store_env *e) { return e->rep.bytes.load(); }
 uint64_t store_env_syncs(const struct store_env *e) { return e->rep.syncs.load(); }
+void store_env_hold(struct store_env *e, bool hold) { e->rep.hold(hold); }
+bool store_env_holds(struct store_env *e) { return e->rep.holds(); }
 uint64_t store_env_failures(const struct store_env *e) { return e->rep.failures.load(); }
 
 void store_env_count(struct store_env *e, const char *folder)

@@ -34,6 +34,12 @@ void store_env_count(struct store_env *e, const char *folder);
 /* Free bytes of the file system that holds path and its size; false when it cannot be told. */
 bool store_env_space(struct store_env *e, const char *path, uint64_t *free_bytes, uint64_t *size);
 
+/* Keeps the database's work in the background, compaction, from starting; or lets what waits start. Where the disk has no room for it, it
+ * would fail, and take every write with it. Turned on only while the database is closed; then at most half of DB_WRITE_BUFFER may be
+ * written before it is turned off, or a write waits for what never comes. db_close turns it off. */
+void store_env_hold(struct store_env *e, bool hold);
+bool store_env_holds(struct store_env *e);
+
 /* ---- faults, for tests */
 
 enum env_op { ENV_CREATE, ENV_WRITE, ENV_SYNC, ENV_SYNC_DIR, ENV_RENAME, ENV_REMOVE, ENV_READ, ENV_OPS };

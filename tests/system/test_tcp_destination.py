@@ -1,6 +1,5 @@
 """The TCP destination against servers of Python's and socat: windows, verdicts, cut and silent far ends, adapters with a greeting and frames."""
 import json
-import os
 import re
 import socket
 import ssl
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+from lab.program import sanitized
 from lab import Load, balanced, free_port, sluice
 from test_tcp_channel import certificates
 
@@ -111,7 +111,7 @@ def test_20000_lines_each_answered(program, window):
     assert p.stream("s")["accepted"] == n
     if window == 1:
         assert far.most == 1
-    assert p.memory()[1] < 80 << 20 or os.environ.get("ASAN_OPTIONS")
+    assert p.memory()[1] < 80 << 20 or sanitized()
 
 
 def test_a_bad_night(program):

@@ -252,6 +252,32 @@ static void test_a_compaction_that_fails_heals_though_nobody_writes(void **state
 	assert_int_equal((store_counts(bed.store, &c), c.records_lost), 0);
 }
 
+static void test_where_compaction_has_no_room_it_waits_and_what_is_delivered_makes_room(void **state)
+{
+	(void)state;
+	unsigned taken = 0;
+	struct store_counts c;
+	bed_open(&bed);
+	put_noise(&taken);
+	assert_true(store_db_enter(bed.store));
+	uint64_t full = store_env_bytes(bed.env);
+	store_env_quota(bed.env, full + (10u << 20));
+	db_compact(bed.store->db, "\0", 1, "\xff", 1);
+	store_db_leave(bed.store);
+	BED_UNTIL(&bed, (store_drop_dead(bed.store, 99, 1, 1), store_counts(bed.store, &c), c.reopens && c.intake_stopped && strstr(c.intake_why, "free")));
+	assert_true(store_env_holds(bed.env));
+	uint64_t failures = store_env_failures(bed.env);
+	struct buffer *q = buffer_attach(bed.store, B, bed.port, bed_wake, &bed);
+	assert_int_equal(bed_take(&bed, q, 10000, OUTCOME_ACCEPTED, NULL), taken);
+	bed_record(&bed, q);
+	buffer_detach(q);
+	BED_UNTIL(&bed, (store_counts(bed.store, &c), c.disk_bytes < full / 2));
+	assert_false(store_env_holds(bed.env));
+	BED_UNTIL(&bed, bed_put(&bed, B, "4 ") == TICKET_TAKEN);
+	assert_int_equal(store_env_failures(bed.env), failures);
+	assert_int_equal((store_counts(bed.store, &c), c.reopens), 1);
+}
+
 static void test_what_was_left_unfinished_is_removed_and_nothing_else(void **state)
 {
 	(void)state;
@@ -508,6 +534,7 @@ int main(void)
 		T(test_names_change_all_or_none),
 		T(test_a_full_disk_refuses_and_recovers),
 		T(test_a_compaction_that_fails_heals_though_nobody_writes),
+		T(test_where_compaction_has_no_room_it_waits_and_what_is_delivered_makes_room),
 		T(test_what_was_left_unfinished_is_removed_and_nothing_else),
 		T(test_a_power_cut_loses_nothing_taken),
 		T(test_a_rotten_chunk_is_counted_and_the_rest_delivered),
