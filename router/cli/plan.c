@@ -1,7 +1,9 @@
 /* plan.c - `sluice plan FILE`: what the program made of a specification, as a specification, as JSON, or as a picture. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/cli.h"
@@ -12,8 +14,8 @@
 static const char usage[] =
 	"usage: sluice plan [--json | --dot] [--no-secrets] FILE\n"
 	"\n"
-	"The compiled plan in normal form, which is a specification of the same meaning: includes merged, defaults filled in, references in\n"
-	"place of secrets.\n"
+	"The compiled plan in normal form, which is a specification of the same meaning: includes merged, defaults filled in, paths absolute,\n"
+	"references in place of secrets.\n"
 	"\n"
 	"  --json         the same as JSON\n"
 	"  --dot          a picture for Graphviz: sluice plan --dot FILE | dot -Tsvg >plan.svg\n"
@@ -25,6 +27,7 @@ int cli_plan(int argc, char **argv)
 	bool json = false, dot = false, no_secrets = false;
 	struct buf out = BUF_INIT;
 	struct plan *p;
+	char *from;
 	struct diag *d;
 	int status;
 
@@ -49,21 +52,23 @@ int cli_plan(int argc, char **argv)
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}
+	from = getcwd(NULL, 0); /* NULL where the folder is gone or hidden: relative paths are all there is */
 	d = diag_new();
 	p = reload_compile(file, no_secrets, d);
 	if (p == NULL) {
 		diag_print(d, &out, diag_colour(stderr));
 		fwrite(out.p, 1, out.len, stderr);
 	} else if (json) {
-		plan_print_json(p, &out);
+		plan_print_json(p, from, &out);
 	} else if (dot) {
 		plan_print_dot(p, &out);
 	} else {
-		plan_print(p, &out);
+		plan_print(p, from, &out);
 	}
 	if (p != NULL)
 		fwrite(out.p, 1, out.len, stdout);
 	status = diag_exit(d);
+	free(from);
 	buf_fini(&out);
 	plan_unref(p);
 	diag_free(d);

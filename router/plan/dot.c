@@ -1,76 +1,135 @@
-/* dot.c - the plan as a picture: channels, devices and groups on the left, streams, destinations on the right. */
+/* dot.c - the plan as a picture: where messages come in on the left, streams in the middle, destinations on the right.
+ *
+ * Each thing is drawn once, however many subscriptions name it, and the devices of one subscription are one thing: a fleet would bury the picture. What
+ * does not run is dashed. */
 #include "plan/compile.h"
 
 #include "base/buf.h"
+#include "plan/where.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static void add_id(struct buf *out, const char *kind, const char *name)
-{
-	struct buf b = BUF_INIT;
+struct picture {
+	struct buf *out;
+	struct arena *arena;
+	struct map drawn;   /* ids */
+};
 
-	buf_addf(&b, "%s %s", kind, name);
-	buf_addjson(out, b.p, b.len);
-	buf_fini(&b);
+static const char *id_of(struct picture *p, const char *kind, const char *name)
+{
+	return arena_printf(p->arena, "%s %s", kind, name);
 }
 
-static void add_node(struct buf *out, const char *kind, const char *name, const char *shape)
+static void add_quoted(struct picture *p, const char *text)
 {
-	buf_adds(out, "\t");
-	add_id(out, kind, name);
-	buf_adds(out, " [shape=");
-	buf_adds(out, shape);
-	buf_adds(out, ", label=");
-	buf_addjson(out, name, strlen(name));
-	buf_adds(out, "];\n");
+	buf_addjson(p->out, text, strlen(text));
 }
 
-/* Devices of a subscription are one node: a fleet would bury the picture. */
-static void add_subscription(struct buf *out, const struct node *n, unsigned ix)
+/* A name and, under it, what it is. `words` may be NULL. */
+static void draw(struct picture *p, const char *id, const char *name, const char *words, const char *look, bool runs)
 {
-	static const struct { const char *key, *kind, *shape; } sides[] = {
-		{ "channels", "channel", "cds" }, { "groups", "group", "folder" }, { "devices", "devices", "component" },
-	};
-	const char *stream = node_get(n, "stream")->text;
+	if (map_gets(&p->drawn, id) != NULL)
+		return;
+	map_put(&p->drawn, id, strlen(id), p);
+	buf_adds(p->out, "\t");
+	add_quoted(p, id);
+	buf_adds(p->out, " [label=");
+	add_quoted(p, words != NULL ? arena_printf(p->arena, "%s\n%s", name, words) : name);
+	buf_addf(p->out, ", %s%s];\n", look, runs ? "" : ", style=\"rounded,dashed\"");
+}
 
-	for (unsigned s = 0; s < sizeof(sides) / sizeof(*sides); s++) {
-		const struct node *list = node_get(n, sides[s].key);
-		bool devices = strcmp(sides[s].key, "devices") == 0;
-		char label[64];
+static void join(struct picture *p, const char *from, const char *to)
+{
+	buf_adds(p->out, "\t");
+	add_quoted(p, from);
+	buf_adds(p->out, " -> ");
+	add_quoted(p, to);
+	buf_adds(p->out, ";\n");
+}
 
-		for (unsigned i = 0; list != NULL && i < (devices ? 1 : list->n); i++) {
-			const char *name = list->kind == NODE_MAP ? list->entries[i].key->text : list->items[i]->text;
+static const char CHANNEL[] = "fillcolor=\"#dcecf9\"", GROUP[] = "fillcolor=\"#eee8f6\"", STREAM[] = "fillcolor=\"#ffffff\"",
+	DESTINATION[] = "fillcolor=\"#e2f2dc\"";
 
-			snprintf(label, sizeof(label), "%u devices of subscription %u", list->n, ix + 1);
-			if (devices && list->n > 1)
-				name = label;
-			add_node(out, sides[s].kind, name, sides[s].shape);
-			buf_adds(out, "\t");
-			add_id(out, sides[s].kind, name);
-			buf_adds(out, " -> ");
-			add_id(out, "stream", stream);
-			buf_adds(out, ";\n");
-		}
+static void draw_channel(struct picture *p, const struct channel *c)
+{
+	const char *words = c->type;
+
+	if (strcmp(c->type, "http") == 0)
+		words = arena_printf(p->arena, "http %s%s", options_text(c->options, "listen"), options_text(c->options, "path"));
+	else if (strcmp(c->type, "tcp") == 0)
+		words = arena_printf(p->arena, "tcp %s", options_text(c->options, "listen"));
+	draw(p, id_of(p, "channel", c->name), c->name, words, CHANNEL, c->enabled);
+}
+
+static void draw_stream(struct picture *p, const struct stream *s)
+{
+	struct buf words = BUF_INIT;
+
+	if (s->where != NULL) {
+		buf_adds(&words, "where ");
+		where_print(s->where, &words);
 	}
+	if (!s->enabled || s->paused)
+		buf_addf(&words, "%s%s", words.len > 0 ? "\n" : "", s->enabled ? "paused" : "not enabled");
+	draw(p, id_of(p, "stream", s->name), s->name, words.len > 0 ? arena_strdup(p->arena, words.p) : NULL, STREAM, s->enabled && !s->paused);
+	buf_fini(&words);
 }
 
-void plan_print_dot(const struct plan *p, struct buf *out)
+/* Devices of one subscription: the one there is, or how many. */
+static const char *draw_devices(struct picture *p, const struct node *list, unsigned ix)
 {
-	buf_adds(out, "digraph sluice {\n\trankdir=LR;\n");
-	for (unsigned i = 0; i < p->nchannels; i++)
-		add_node(out, "channel", p->channels[i].name, "cds");
-	for (unsigned i = 0; i < p->nstreams; i++) {
-		add_node(out, "stream", p->streams[i].name, "box");
-		buf_adds(out, "\t");
-		add_id(out, "stream", p->streams[i].name);
-		buf_adds(out, " -> ");
-		add_id(out, "destination", p->streams[i].destination->name);
-		buf_adds(out, ";\n");
+	const char *id, *name = list->kind == NODE_MAP ? list->entries[0].key->text : list->items[0]->text;
+
+	if (list->n > 1) {
+		id = arena_printf(p->arena, "devices of subscription %u", ix + 1);
+		name = arena_printf(p->arena, "%u devices", list->n);
+	} else {
+		id = id_of(p, "device", name);
 	}
-	for (unsigned i = 0; i < p->ndestinations; i++)
-		add_node(out, "destination", p->destinations[i].name, "house");
-	for (unsigned i = 0; i < p->kept->subscriptions->n; i++)
-		add_subscription(out, p->kept->subscriptions->items[i], i);
+	draw(p, id, name, NULL, GROUP, true);
+	return id;
+}
+
+static void draw_subscription(struct picture *p, const struct node *n, unsigned ix)
+{
+	const struct node *channels = node_get(n, "channels"), *groups = node_get(n, "groups"), *devices = node_get(n, "devices");
+	const char *stream = id_of(p, "stream", node_get(n, "stream")->text);
+
+	for (unsigned i = 0; channels != NULL && i < channels->n; i++)
+		join(p, id_of(p, "channel", channels->items[i]->text), stream);
+	for (unsigned i = 0; groups != NULL && i < groups->n; i++) {
+		const char *name = groups->kind == NODE_MAP ? groups->entries[i].key->text : groups->items[i]->text, *id = id_of(p, "group", name);
+
+		draw(p, id, name, "group of devices", GROUP, true);
+		join(p, id, stream);
+	}
+	if (devices != NULL && devices->n > 0)
+		join(p, draw_devices(p, devices, ix), stream);
+}
+
+void plan_print_dot(const struct plan *plan, struct buf *out)
+{
+	struct picture p = { .out = out, .arena = arena_new() };
+
+	map_init(&p.drawn);
+	buf_adds(out, "digraph sluice {\n\trankdir=LR;\n\tranksep=1.2;\n\tnode [shape=box, style=\"rounded,filled\", fontname=\"Helvetica\", fontsize=11, color=\"#6b7680\"];\n"
+		"\tedge [color=\"#6b7680\", arrowsize=0.7];\n");
+	for (unsigned i = 0; i < plan->nchannels; i++)
+		draw_channel(&p, &plan->channels[i]);
+	for (unsigned i = 0; i < plan->nstreams; i++)
+		draw_stream(&p, &plan->streams[i]);
+	for (unsigned i = 0; i < plan->ndestinations; i++) {
+		const struct destination *d = &plan->destinations[i];
+
+		draw(&p, id_of(&p, "destination", d->name), d->name, d->url_shown != NULL && *d->url_shown ? arena_printf(p.arena, "%s %s", d->type, d->url_shown) : d->type,
+			DESTINATION, true);
+	}
+	for (unsigned i = 0; i < plan->kept->subscriptions->n; i++)
+		draw_subscription(&p, plan->kept->subscriptions->items[i], i);
+	for (unsigned i = 0; i < plan->nstreams; i++)
+		join(&p, id_of(&p, "stream", plan->streams[i].name), id_of(&p, "destination", plan->streams[i].destination->name));
 	buf_adds(out, "}\n");
+	map_fini(&p.drawn);
+	arena_free(p.arena);
 }

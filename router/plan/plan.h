@@ -284,10 +284,11 @@ const struct stream *plan_stream(const struct plan *p, const char *name);
 const struct channel *plan_channel(const struct plan *p, const char *name);
 const struct destination *plan_destination(const struct plan *p, const char *name);
 
-/* The plan in normal form: a specification that compiles to the same plan; references in place of secrets. */
-void plan_print(const struct plan *p, struct buf *out);
+/* The plan in normal form: a specification that compiles to the same plan; references in place of secrets. `from` is the folder that the specification's
+ * path started at, and makes all paths absolute: the text then means the same wherever it is kept. With NULL it does so in that folder alone. */
+void plan_print(const struct plan *p, const char *from, struct buf *out);
 /* As JSON, for programs. */
-void plan_print_json(const struct plan *p, struct buf *out);
+void plan_print_json(const struct plan *p, const char *from, struct buf *out);
 /* As a picture for Graphviz. */
 void plan_print_dot(const struct plan *p, struct buf *out);
 

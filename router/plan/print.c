@@ -17,6 +17,7 @@ struct printer {
 	struct buf *out;
 	bool json;
 	const struct plan *plan;
+	const char *from;                /* the folder the program was started in: paths are made absolute; NULL: they stay relative to it */
 	const struct stream *retrying;   /* the stream whose `retry` is being written */
 };
 
@@ -52,7 +53,7 @@ static bool is_reference(const char *s)
 	return strncmp(s, "${", 2) == 0 && end != NULL && end[1] == '\0';
 }
 
-/* The folder of the file a node stands in: paths in the normal form start where the program was started. */
+/* The folder of the file a node stands in, as the program would find it from where it was started. */
 static int folder(const struct node *n)
 {
 	const char *slash = n->at.source != NULL ? strrchr(n->at.source->name, '/') : NULL;
@@ -60,8 +61,18 @@ static int folder(const struct node *n)
 	return slash != NULL ? (int)(slash + 1 - n->at.source->name) : 0;
 }
 
+/* What stands in front of n's relative path. */
+static void add_folder(const struct printer *p, struct buf *out, const struct node *n)
+{
+	const char *name = n->at.source != NULL ? n->at.source->name : "";
+
+	if (p->from != NULL && *name != '/')
+		buf_addf(out, "%s%s", p->from, p->from[strlen(p->from) - 1] == '/' ? "" : "/");
+	buf_add(out, name, (size_t)folder(n));
+}
+
 /* The text of n from `s` on, with the folder in front of the paths of file references. */
-static void add_referring(struct buf *out, const struct node *n, const char *s)
+static void add_referring(const struct printer *pr, struct buf *out, const struct node *n, const char *s)
 {
 	static const char file[] = "${file:";
 	const char *p;
@@ -70,7 +81,7 @@ static void add_referring(struct buf *out, const struct node *n, const char *s)
 		p += sizeof(file) - 1;
 		buf_add(out, s, (size_t)(p - s));
 		if (*p != '/')
-			buf_add(out, n->at.source->name, (size_t)folder(n));
+			add_folder(pr, out, n);
 		s = p;
 	}
 	buf_adds(out, s);
@@ -80,7 +91,7 @@ static void add_with_references(struct printer *p, const struct node *n)
 {
 	struct buf b = BUF_INIT;
 
-	add_referring(&b, n, n->text);
+	add_referring(p, &b, n, n->text);
 	add_text(p, b.p);
 	buf_fini(&b);
 }
@@ -90,7 +101,7 @@ static void add_url(struct printer *p, const struct node *n)
 	struct buf b = BUF_INIT, hidden = BUF_INIT;
 
 	url_hide(&hidden, n->text);
-	add_referring(&b, n, hidden.p != NULL ? hidden.p : "");
+	add_referring(p, &b, n, hidden.p != NULL ? hidden.p : "");
 	add_text(p, b.p != NULL ? b.p : "");
 	buf_fini(&hidden);
 	buf_fini(&b);
@@ -101,8 +112,8 @@ static void add_path(struct printer *p, const struct node *n)
 	struct buf b = BUF_INIT;
 
 	if (n->text[0] != '/' && n->text[0] != '$' && strcmp(n->text, "-") != 0)
-		buf_add(&b, n->at.source != NULL ? n->at.source->name : "", (size_t)folder(n));
-	add_referring(&b, n, n->text);
+		add_folder(p, &b, n);
+	add_referring(p, &b, n, n->text);
 	add_text(p, b.p);
 	buf_fini(&b);
 }
@@ -448,16 +459,16 @@ static void print(struct printer *p)
 	buf_adds(p->out, p->json ? "}\n" : "");
 }
 
-void plan_print(const struct plan *plan, struct buf *out)
+void plan_print(const struct plan *plan, const char *from, struct buf *out)
 {
-	struct printer p = { .out = out, .plan = plan };
+	struct printer p = { .out = out, .plan = plan, .from = from };
 
 	print(&p);
 }
 
-void plan_print_json(const struct plan *plan, struct buf *out)
+void plan_print_json(const struct plan *plan, const char *from, struct buf *out)
 {
-	struct printer p = { .out = out, .json = true, .plan = plan };
+	struct printer p = { .out = out, .json = true, .plan = plan, .from = from };
 
 	print(&p);
 }

@@ -19,7 +19,7 @@ static bool planned(const char *file, struct buf *out)
 	struct plan *p = reload_compile(file, true, d);
 
 	if (p != NULL)
-		plan_print(p, out);
+		plan_print(p, NULL, out);
 	else {
 		diag_print(d, &told, false);
 		fwrite(told.p, 1, told.len, stderr);

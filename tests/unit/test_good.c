@@ -95,13 +95,13 @@ static void test_each_file_has_the_plan_recorded(void **state)
 		p = compiled(path, NULL, &told);
 		if (p == NULL)
 			fail_msg("%s", told.p);
-		plan_print(p, &first);
+		plan_print(p, NULL, &first);
 		for (unsigned code = 0; code < DIAG_CODES; code++)
 			shown[code] = shown[code] || (told.p != NULL && strstr(told.p, code_name(code)) != NULL);
 		differ += compare(path, "plan", first.p);
 		differ += compare(path, "warn", told.p ? told.p : "");
 		buf_clear(&second);
-		plan_print_json(p, &second);
+		plan_print_json(p, NULL, &second);
 		plan_unref(p);
 		for (int json = 0; json < 2; json++) { /* the second time round from JSON */
 			struct buf text = BUF_INIT;
@@ -112,7 +112,7 @@ static void test_each_file_has_the_plan_recorded(void **state)
 			if (p == NULL)
 				fail_msg("%s: the normal form does not compile:\n%s%s", path, again.p, text.p);
 			buf_clear(&text);
-			plan_print(p, &text);
+			plan_print(p, NULL, &text);
 			assert_string_equal(text.p, first.p);
 			plan_unref(p);
 			buf_fini(&text);
