@@ -212,8 +212,9 @@ static void test_more_than_one_commit_lets_go(void **state)
 	/* Nobody walks over what went. */
 	put(trackers, 0, 1, 0, 0);
 	store_lock(bed.store);
-	assert_true(store_buffer(bed.store, trackers)->floor > newest);
+	uint64_t floor = store_buffer(bed.store, trackers)->floor;
 	store_unlock(bed.store);
+	assert_true(floor > newest);
 	store_set_history(bed.store, 0);
 	BED_UNTIL(&bed, held().held == 0);
 	assert_int_equal(bed_rows(&bed, ROW_CHUNK), 0);
