@@ -43,6 +43,8 @@ static void print_channels(const struct node *list)
 
 		printf("%-20s %-8s %12s %12s %10s %10s\n", text(c, "name"), text(c, "type"), text(c, "received"), text(c, "taken"),
 			text(c, "refused"), text(c, "unrouted"));
+		if (number(c, "duplicates") > 0)
+			printf("    %s duplicates were answered as taken, and not taken again\n", text(c, "duplicates"));
 		if (number(c, "lost") > 0)
 			printf("    %s datagrams were lost for want of room, ours or the kernel's\n", text(c, "lost"));
 	}

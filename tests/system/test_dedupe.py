@@ -1,11 +1,12 @@
 """Channel options that look at messages before any stream does: `dedupe` and `time`."""
 import json
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 
-from lab import balanced, deliveries, free_port
+from lab import balanced, deliveries, free_port, sluice
 
 SPEC = """
 sluice: 1
@@ -58,6 +59,8 @@ def test_what_was_taken_is_not_taken_again(tmp_path, sink, program):
     assert p.reload(spec.replace("dedupe: 10m", "dedupe: 20m"))
     assert post(port, *first) == (200, {"taken": 10})
     assert channel(p)["duplicates"] == 16
+    shown = subprocess.run([sluice, "status", p.file], capture_output=True, text=True, timeout=20, check=True).stdout
+    assert "16 duplicates were answered as taken" in shown
     p.drained()
     assert received(sink) == sorted([(f"35{i}", i) for i in range(10)] + [("3511", 11), ("351", 1), ("3512", 12), ("35x", 1), ("35x", 1)])
     p.kill()
