@@ -9,12 +9,15 @@
 
 static const char metatable; /* its address is the key of the metatable */
 
-enum { OPTIONS = 1, DEVICE, STATE, DECLARED, BEFORE, VALUES = BEFORE }; /* user values: DECLARED is the adapter's `state`, or nil; BEFORE what STATE was */
+/* user values: OPTIONS and DEVICE are kept from call to call, of each a call has a copy (OURS); DECLARED is the adapter's `state`, or nil; BEFORE
+ * what STATE was */
+enum { OPTIONS = 1, OUR_OPTIONS, DEVICE, OUR_DEVICE, STATE, DECLARED, BEFORE, VALUES = BEFORE };
 
 struct ctx {
 	struct facts *facts;     /* NULL: between calls */
 	const char *stream;
 	const char *device_text; /* lives as long as the plan, so the same address is the same text */
+	bool has_options, has_device; /* this call has its copy */
 	bool has_state;          /* the state of this call has been read into STATE */
 	unsigned nbefore;        /* fields of BEFORE */
 };
@@ -28,23 +31,54 @@ RAISES static int push_json(lua_State *L, const char *p, size_t n, const char *w
 	return 1;
 }
 
+/* What a script writes into it is gone with the call: what belongs to one vehicle must not be found by the next. */
+RAISES static void push_copy(lua_State *L, int from)
+{
+	luaL_checkstack(L, 8, NULL);
+	lua_newtable(L);
+	int to = lua_gettop(L);
+	lua_pushnil(L);
+	while (lua_next(L, from)) {
+		if (lua_istable(L, -1)) {
+			push_copy(L, lua_gettop(L));
+			lua_remove(L, -2);
+		}
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		lua_rawset(L, to);
+	}
+	if (lua_getmetatable(L, from))
+		lua_setmetatable(L, to); /* an array's */
+}
+
+/* This call's copy of a user value, made when it is first asked for. */
+RAISES static int push_ours(lua_State *L, int original, int ours, bool *has)
+{
+	if (!*has) {
+		lua_getiuservalue(L, 1, original);
+		if (lua_istable(L, -1))
+			push_copy(L, lua_gettop(L));
+		lua_setiuservalue(L, 1, ours);
+		*has = true;
+	}
+	lua_getiuservalue(L, 1, ours);
+	return 1;
+}
+
 RAISES static int push_device(lua_State *L, struct ctx *c)
 {
 	const char *text = c->facts->call->device_data;
 
-	if (!text) {
+	if (!text && !c->has_device) {
 		lua_newtable(L);
-		return 1;
+		lua_setiuservalue(L, 1, OUR_DEVICE);
+		c->has_device = true;
+	} else if (text && c->device_text != text) {
+		push_json(L, text, strlen(text), "per-device data");
+		lua_setiuservalue(L, 1, DEVICE);
+		c->device_text = text;
 	}
-	if (c->device_text == text) {
-		lua_getiuservalue(L, 1, DEVICE);
-		return 1;
-	}
-	push_json(L, text, strlen(text), "per-device data");
-	c->device_text = text;
-	lua_pushvalue(L, -1);
-	lua_setiuservalue(L, 1, DEVICE);
-	return 1;
+	return push_ours(L, DEVICE, OUR_DEVICE, &c->has_device);
 }
 
 /* ---- state ---------------------------------------------------------------------------------------------------------------- */
@@ -318,8 +352,8 @@ static int get_field(lua_State *L)
 	int n = 0;
 
 	if (strcmp(key, "options") == 0) {
-		lua_getiuservalue(L, 1, OPTIONS);
-		return 1;
+		bool between = false; /* calls: then there is none to keep it for */
+		return push_ours(L, OPTIONS, OUR_OPTIONS, c->facts ? &c->has_options : &between);
 	}
 	if (strcmp(key, "stream") == 0) {
 		lua_pushstring(L, c->stream);
@@ -383,7 +417,7 @@ void ctx_begin(lua_State *L, int i, struct facts *f)
 	struct ctx *c = lua_touserdata(L, i);
 
 	c->facts = f;
-	c->has_state = false;
+	c->has_options = c->has_device = c->has_state = false;
 	if (f->call && f->call->device_data != c->device_text)
 		c->device_text = NULL;
 	vm_of(L)->ctx = c;

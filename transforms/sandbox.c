@@ -20,7 +20,7 @@
 #include "transforms/convert.h"
 #include "transforms/libraries.h"
 
-static const char *const allowed_base[] = { "assert", "error", "ipairs", "next", "pairs", "rawequal", "rawget", "rawlen", "rawset",
+static const char *const allowed_base[] = { "assert", "error", "ipairs", "next", "pairs", "rawequal", "rawget", "rawlen",
 	"select", "tostring", "type", "_VERSION", NULL };
 static const char *const allowed_string[] = { "byte", "char", "format", "len", "lower", "pack", "packsize", "reverse", "sub", "unpack",
 	"upper", NULL };
@@ -155,6 +155,29 @@ RAISES void sandbox_plain_table(lua_State *L, int arg)
 	if (!json_is_array_metatable(L, -1))
 		luaL_argerror(L, arg, "a table with a metatable is not taken here");
 	lua_pop(L, 1);
+}
+
+static int set_global(lua_State *L);
+
+/* The world's metatable sees each write that its owner makes: rawset would go past it. */
+static int safe_rawset(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checkany(L, 2);
+	luaL_checkany(L, 3);
+	lua_settop(L, 3);
+	if (lua_getmetatable(L, 1)) {
+		lua_getfield(L, -1, "__newindex");
+		bool world = lua_tocfunction(L, -1) == set_global;
+		lua_settop(L, 3);
+		if (world) {
+			lua_settable(L, 1);
+			lua_settop(L, 1);
+			return 1;
+		}
+	}
+	lua_rawset(L, 1);
+	return 1;
 }
 
 /* ---- table: lengths may lie (a border can be anywhere), so each loop is paid for before it is begun ---------------------- */
@@ -354,7 +377,7 @@ RAISES void sandbox_open(lua_State *L)
 	int from = lua_gettop(L);
 	lua_newtable(L);
 	copy_fields(L, from, allowed_base);
-	static const luaL_Reg own[] = { { "pcall", safe_pcall }, { "xpcall", safe_xpcall }, { "setmetatable", safe_setmetatable },
+	static const luaL_Reg own[] = { { "pcall", safe_pcall }, { "xpcall", safe_xpcall }, { "setmetatable", safe_setmetatable }, { "rawset", safe_rawset },
 		{ "getmetatable", safe_getmetatable }, { NULL, NULL } };
 	luaL_setfuncs(L, own, 0);
 	guard_text(L, from, "tonumber");

@@ -287,3 +287,40 @@ def test_a_format_that_fails_keeps_the_bytes_and_says_where(formats):
     assert "lines.lua:8" in refused["reason"] and "\n" not in refused["reason"]
     assert channel(formats, "lines")["refused"] == 1 and formats.arrived() == []
     assert ask(formats.at + "/lines", "a 1\n")[0] == 200
+
+
+KEEPER = """
+local A = {summary = "Writes where it should not", options = {list = {type = "array", default = {1}}}, device = {serial = {type = "string"}, w = {type = "integer"}}}
+function A.transform(msg, ctx)
+  ctx.device.serial = ctx.device.serial or ctx.ident
+  ctx.device.n = (ctx.device.n or 0) + 1
+  ctx.options.seen = (ctx.options.seen or 0) + 1
+  ctx.options.list[#ctx.options.list + 1] = msg.seq
+  return {ident = msg.ident, serial = ctx.device.serial, n = ctx.device.n, seen = ctx.options.seen, list = ctx.options.list, w = ctx.device.w}
+end
+return A
+"""
+
+
+@pytest.mark.parametrize("calls", [1, 50])
+def test_what_a_script_writes_into_what_it_is_given_is_gone_with_the_call(program, platform, tmp_path, calls):
+    far = platform(lambda request: (200, ""))
+    (tmp_path / "adapters").mkdir(exist_ok=True)
+    (tmp_path / "adapters" / "keeper.lua").write_text(KEEPER)
+    port = free_port()
+    p = program(f"""
+sluice: 1
+settings: {{data: data, adapters: [adapters]}}
+channels: {{in: {{type: http, listen: '127.0.0.1:{port}', path: /messages}}}}
+devices: {{a: {{groups: [g]}}, b: {{groups: [g]}}, c: {{}}}}
+groups: {{g: {{}}}}
+destinations: {{far: {{type: http, url: '{far.url}/x'}}}}
+streams: {{out: {{to: far, transforms: [keeper], batch: {{messages: 1}}}}}}
+subscriptions: [{{stream: out, groups: {{g: {{w: 5}}}}}}, {{stream: out, devices: [c]}}]
+""")
+    body = json.dumps([{"ident": i, "timestamp": 1, "seq": n} for n, i in enumerate("abbaccab" * calls)]).encode()
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/messages", body), timeout=20)
+    p.drained()
+    got = [m for r in far.requests for m in json.loads(r["body"])]
+    want = [{"ident": i, "serial": i, "n": 1, "seen": 1, "list": [1, n], **({"w": 5} if i != "c" else {})} for n, i in enumerate("abbaccab" * calls)]
+    assert got == want

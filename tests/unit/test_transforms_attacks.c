@@ -59,7 +59,7 @@ static const struct attack attacks[] = {
 	{ "string library", "string.upper = function() return 'poison' end", "return ('x'):upper() .. string.upper('x')", NULL },
 	{ "load", "", "return load('return 1')", "attempt to call a nil" },
 	{ "bytecode", "", "return string.dump(function() end)", "attempt to call a nil" },
-	{ "rawset of the world", "", "rawset(_ENV, 'x', 1) y = 1", "say local" },
+	{ "rawset of the world", "", "rawset(_ENV, 'x', 1)", "global 'x' is set while a message is being worked on: say local" },
 	{ "setmetatable of the world", "", "setmetatable(_ENV, nil)", "protected" },
 	{ "json bomb", "", "local t = {1} for i = 1, 60 do t = {t, t} end return {t = t}", "" },
 	{ "json of many", "local t = {} for i = 1, 1000 do t[i] = i end", "while true do json.encode(t) end", "too" },
