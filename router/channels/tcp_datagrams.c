@@ -4,6 +4,7 @@
  * full) and the kernel's (its buffer was full while we were busy: the kernel counts those itself). */
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -131,6 +132,20 @@ static unsigned count_lines(const char *p, size_t n)
 	return lines;
 }
 
+/* What the kernel had no room for. Asked once a turn, and so after the last datagram too: SO_RXQ_OVFL would tell it with the next one, which may
+ * never come. */
+static void count_overflow(struct tcp_datagrams *d)
+{
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof info;
+
+	if (getsockopt(d->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 || len <= SK_MEMINFO_DROPS * sizeof info[0])
+		return;
+	if (info[SK_MEMINFO_DROPS] != d->overflowed)
+		lost(d, info[SK_MEMINFO_DROPS] - d->overflowed, "the kernel's buffer of the socket was full");
+	d->overflowed = info[SK_MEMINFO_DROPS];
+}
+
 static void take(struct tcp_datagrams *d, const struct msghdr *m, const char *p, size_t n)
 {
 	struct tcp_gate *g = d->gate;
@@ -139,15 +154,6 @@ static void take(struct tcp_datagrams *d, const struct msghdr *m, const char *p,
 	char peer[ADDR_TEXT_MAX];
 	struct asked *q;
 
-	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR((struct msghdr *)(uintptr_t)m, h))
-		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SO_RXQ_OVFL) {
-			uint32_t all, before = d->overflowed;
-
-			memcpy(&all, CMSG_DATA(h), sizeof all);
-			d->overflowed = all;
-			if (all != before)
-				lost(d, all - before, "the kernel's buffer of the socket was full");
-		}
 	if (!c || n == 0)
 		return;
 	q = asked_new(d);
@@ -165,30 +171,28 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct mmsghdr m[A_TURN];
 	struct iovec io[A_TURN];
 	struct sockaddr_storage sa[A_TURN];
-	_Alignas(struct cmsghdr) char control[A_TURN][CMSG_SPACE(sizeof(uint32_t))];
 
 	(void)what;
 	for (int i = 0; i < A_TURN; i++) {
 		io[i] = (struct iovec){ d->room + (size_t)i * (LARGEST + PAD), LARGEST };
-		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_name = &sa[i], .msg_namelen = sizeof sa[i], .msg_iov = &io[i], .msg_iovlen = 1,
-			.msg_control = control[i], .msg_controllen = sizeof control[i] } };
+		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_name = &sa[i], .msg_namelen = sizeof sa[i], .msg_iov = &io[i], .msg_iovlen = 1 } };
 	}
 	int n = recvmmsg(fd, m, A_TURN, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < n; i++)
 		take(d, &m[i].msg_hdr, io[i].iov_base, m[i].msg_len);
+	count_overflow(d);
 	if (!may_read(d))
 		event_del(d->readable);
 }
 
 struct tcp_datagrams *tcp_datagrams_new(struct tcp_gate *g, int fd)
 {
-	static const int one = 1, size = KERNEL_BUFFER;
+	static const int size = KERNEL_BUFFER;
 	struct tcp_datagrams *d = xcalloc(1, sizeof *d);
 
 	d->gate = g;
 	d->fd = fd;
 	d->room = xmalloc((size_t)A_TURN * (LARGEST + PAD));
-	setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof one);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 	d->readable = event_new(g->part->loop->base, fd, EV_READ | EV_PERSIST, on_readable, d);
