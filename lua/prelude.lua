@@ -119,6 +119,9 @@ local parts = {
 function times.format(seconds, form)
   want_text(form, "time.format")
   local t = time.utc(seconds)
+  if not t then
+    return nil
+  end
   return (form:gsub("%%(.?)", function(c)
     local p = parts[c]
     if c == "%" then
@@ -362,7 +365,8 @@ end
 
 -- Is it within so many metres of a place?
 function areas.near(lat, lon, place_lat, place_lon, metres)
-  return is_number(lat) and is_number(lon) and geo.distance(lat, lon, place_lat, place_lon) <= metres
+  local distance = geo.distance(lat, lon, place_lat, place_lon)
+  return distance ~= nil and is_number(metres) and distance <= metres
 end
 
 return {units = units, time = times, crypto = crypt, csv = csv, xml = xml, url = url, form = form, geo = areas}

@@ -5,14 +5,25 @@
 
 #define RADIUS 6371008.8
 
-RAISES static double radians(lua_State *L, int arg)
+/* Are the first n arguments numbers? What a message lacks is no mistake of the script. */
+static bool are_numbers(lua_State *L, int n)
 {
-	return luaL_checknumber(L, arg) * (M_PI / 180);
+	for (int i = 1; i <= n; i++)
+		if (lua_type(L, i) != LUA_TNUMBER)
+			return false;
+	return true;
 }
 
-/* distance(lat1, lon1, lat2, lon2) → metres (haversine: exact for small distances too) */
+static double radians(lua_State *L, int arg)
+{
+	return lua_tonumber(L, arg) * (M_PI / 180);
+}
+
+/* distance(lat1, lon1, lat2, lon2) → metres (haversine: exact for small distances too); nil if one is no number */
 static int distance(lua_State *L)
 {
+	if (!are_numbers(L, 4))
+		return lua_pushnil(L), 1;
 	double a = radians(L, 1), b = radians(L, 3), dlat = b - a, dlon = radians(L, 4) - radians(L, 2);
 	double h = sin(dlat / 2) * sin(dlat / 2) + cos(a) * cos(b) * sin(dlon / 2) * sin(dlon / 2);
 
@@ -20,9 +31,11 @@ static int distance(lua_State *L)
 	return 1;
 }
 
-/* bearing(lat1, lon1, lat2, lon2) → degrees from north, clockwise, [0, 360) */
+/* bearing(lat1, lon1, lat2, lon2) → degrees from north, clockwise, [0, 360); nil if one is no number */
 static int bearing(lua_State *L)
 {
+	if (!are_numbers(L, 4))
+		return lua_pushnil(L), 1;
 	double a = radians(L, 1), b = radians(L, 3), dlon = radians(L, 4) - radians(L, 2);
 	double degrees = atan2(sin(dlon) * cos(b), cos(a) * sin(b) - sin(a) * cos(b) * cos(dlon)) * (180 / M_PI);
 
@@ -47,18 +60,18 @@ RAISES static void corner(lua_State *L, lua_Integer i, double *lat, double *lon)
 	lua_rawgeti(L, 3, i);
 	if (!lua_istable(L, -1))
 		luaL_error(L, "corner %d of the area is no {lat, lon}", (int)i);
-	lua_rawgeti(L, -1, 1);
-	lua_rawgeti(L, -2, 2);
-	*lat = luaL_checknumber(L, -2);
-	*lon = luaL_checknumber(L, -1);
+	if (lua_rawgeti(L, -1, 1) != LUA_TNUMBER || lua_rawgeti(L, -2, 2) != LUA_TNUMBER)
+		luaL_error(L, "corner %d of the area is no {lat, lon}", (int)i);
+	*lat = lua_tonumber(L, -2);
+	*lon = lua_tonumber(L, -1);
 	lua_pop(L, 3);
 }
 
-/* inside(lat, lon, {{lat, lon}, …}): a polygon, by counting the edges that a ray crosses */
+/* inside(lat, lon, {{lat, lon}, …}): a polygon, by counting the edges that a ray crosses; false if lat or lon is no number */
 static int inside(lua_State *L)
 {
-	double lat = luaL_checknumber(L, 1), lon = luaL_checknumber(L, 2), alat, alon, blat, blon;
-	bool in = false;
+	double lat = lua_tonumber(L, 1), lon = lua_tonumber(L, 2), alat, alon, blat, blon;
+	bool here = are_numbers(L, 2), in = false;
 
 	sandbox_plain_table(L, 3);
 	lua_Integer n = (lua_Integer)lua_rawlen(L, 3);
@@ -72,7 +85,7 @@ static int inside(lua_State *L)
 		alat = blat;
 		alon = blon;
 	}
-	lua_pushboolean(L, in);
+	lua_pushboolean(L, here && in);
 	return 1;
 }
 

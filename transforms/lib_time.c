@@ -31,7 +31,7 @@ static int64_t day_number(int64_t year, unsigned month, unsigned day)
 
 RAISES static struct moment moment_of(lua_State *L, int arg)
 {
-	double seconds = luaL_checknumber(L, arg);
+	double seconds = lua_tonumber(L, arg);
 	struct moment m;
 
 	luaL_argcheck(L, seconds >= FIRST && seconds <= LAST, arg, "not within the years 0 to 9999");
@@ -51,9 +51,11 @@ RAISES static struct moment moment_of(lua_State *L, int arg)
 	return m;
 }
 
-/* utc(seconds) → {year, month, day, hour, min, sec, usec} */
+/* utc(seconds) → {year, month, day, hour, min, sec, usec}; nil if it is no number */
 static int utc(lua_State *L)
 {
+	if (lua_type(L, 1) != LUA_TNUMBER)
+		return lua_pushnil(L), 1;
 	struct moment m = moment_of(L, 1);
 	const struct { const char *name; lua_Integer value; } fields[] = { { "year", m.year }, { "month", m.month }, { "day", m.day }, { "hour", m.hour },
 		{ "min", m.minute }, { "sec", m.second }, { "usec", m.micros } };
@@ -94,9 +96,11 @@ static int seconds(lua_State *L)
 	return 1;
 }
 
-/* iso(seconds, digits = 0) → "2026-11-22T22:03:23Z", with so many digits of the second's fraction (cut, not rounded) */
+/* iso(seconds, digits = 0) → "2026-11-22T22:03:23Z", with so many digits of the second's fraction (cut, not rounded); nil if seconds are no number */
 static int iso(lua_State *L)
 {
+	if (lua_type(L, 1) != LUA_TNUMBER)
+		return lua_pushnil(L), 1;
 	lua_Integer digits = luaL_optinteger(L, 2, 0);
 	struct moment m = moment_of(L, 1);
 	char out[64];
