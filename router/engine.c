@@ -330,6 +330,7 @@ static void engine_free(struct engine *e)
 	if (e->store)
 		store_close(e->store);
 	plan_unref(e->plan);
+	buf_fini(&e->report.problems);
 	for (size_t i = 0; (slot = map_next(&e->owners, &i));)
 		free((char *)slot->key);
 	map_fini(&e->owners);

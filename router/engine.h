@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "channels/channel.h"
 #include "net/http_server.h"
@@ -27,7 +28,7 @@ struct worker;
 #define ENGINE_TYPES_MAX 16
 
 /* The outcome of the last reload, for status. */
-struct reload_report { uint64_t tried, failed; int64_t when_us; bool ok; char text[512]; };
+struct reload_report { uint64_t tried, failed; int64_t when_us; bool ok; char text[512]; struct buf problems; /* as `check` prints them */ };
 
 struct engine {
 	const char *file;

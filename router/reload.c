@@ -29,6 +29,8 @@
 #include "types.h"
 #include "worker.h"
 
+#define PROBLEMS_MAX 16384   /* bytes of problems that the one who asked is told; the log has all of them */
+
 struct reload {
 	struct engine *engine;
 	pthread_t thread;
@@ -126,7 +128,9 @@ static int load(struct reload *r)
 	if (!r->plan)
 		r->plan = reload_compile(e->file, false, r->diag);
 	if (!r->plan) {
-		snprintf(r->why, sizeof r->why, "%u problems in the specification", diag_errors(r->diag));
+		unsigned n = diag_errors(r->diag);
+
+		snprintf(r->why, sizeof r->why, "%u problem%s in the specification", n, n == 1 ? "" : "s");
 		return -1;
 	}
 	r->renames = renames_find(e->store, r->plan, e->plan);
@@ -270,11 +274,23 @@ static void reload_free(struct reload *r, bool keep_plan)
 	free(r);
 }
 
+/* Bytes of the lines that fit into so many. */
+static size_t whole_lines(const struct buf *text, size_t most)
+{
+	size_t n = text->len;
+
+	if (n > most)
+		for (n = most; n > 0 && text->p[n - 1] != '\n'; n--)
+			;
+	return n;
+}
+
 static void reload_end(struct reload *r, bool ok)
 {
 	struct engine *e = r->engine;
 	long long ms = (clock_mono_us() - r->started_us) / 1000;
 
+	buf_clear(&e->report.problems);
 	e->report.tried++;
 	e->report.ok = ok;
 	e->report.when_us = clock_real_us();
@@ -287,6 +303,8 @@ static void reload_end(struct reload *r, bool ok)
 		e->report.failed++;
 		snprintf(e->report.text, sizeof e->report.text, "%s", r->why);
 		diag_print(r->diag, &told, false);
+		if (diag_errors(r->diag) > 0)
+			buf_add(&e->report.problems, told.p, whole_lines(&told, PROBLEMS_MAX));
 		for (char *line = told.p, *end; line && *line; line = end) {
 			end = line + strcspn(line, "\n");
 			if (*end)

@@ -153,6 +153,13 @@ static const struct type_info *next(void *arg, unsigned *i)
 	return NULL;
 }
 
+static bool told(void *arg, const char *name)
+{
+	const struct adapter *ad = adapter_find(arg, name);
+
+	return ad && ad->state == ADAPTER_BROKEN && ad->told;
+}
+
 struct adapters *adapters_open(const char *const *dirs, unsigned ndirs, struct diag *d)
 {
 	struct adapters *a = xcalloc(1, sizeof(*a));
@@ -161,7 +168,7 @@ struct adapters *adapters_open(const char *const *dirs, unsigned ndirs, struct d
 	a->arena = arena_new();
 	a->order = FIRST_ORDER;
 	a->d = d;
-	a->catalogue = (struct catalogue){ .arg = a, .find = find, .next = next };
+	a->catalogue = (struct catalogue){ .arg = a, .find = find, .next = next, .told = told };
 	a->vm = vm_new(&limits);
 	if (!a->vm)
 		diag_add(d, DIAG_ADAPTER, NULL, "no memory for a Lua state");

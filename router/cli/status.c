@@ -194,6 +194,8 @@ int cli_reload(int argc, char **argv)
 			status = client_ask(data, "{\"command\":\"reload\"}", &answer);
 		} else if (number(reload, "tried") > tried) {
 			ok = strcmp(text(reload, "ok"), "true") == 0;
+			if (node_get(reload, "problems"))
+				fputs(text(reload, "problems"), stderr);
 			printf("%s: %s\n", ok ? "reloaded" : "refused, the plan in force is unchanged", text(reload, "text"));
 			if (!ok)
 				status = EX_CONFIG;

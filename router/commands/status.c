@@ -240,6 +240,10 @@ static void answer(struct asking *a)
 	buf_addf(&b, ",\"reload\":{\"tried\":%llu,\"failed\":%llu,\"ok\":%s,", (unsigned long long)e->report.tried,
 		(unsigned long long)e->report.failed, e->report.tried && !e->report.ok ? "false" : "true");
 	text(&b, "text", e->report.text);
+	if (e->report.problems.len) {
+		buf_adds(&b, ",\"problems\":");
+		buf_addjson(&b, e->report.problems.p, e->report.problems.len);
+	}
 	buf_adds(&b, "}");
 	number(&b, "pending_bytes", atomic_load(&e->pending));
 	store_part(&b, e->store);

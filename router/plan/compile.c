@@ -39,6 +39,13 @@ static const char *next_type(void *arg, const char *family, unsigned *i)
 	return NULL;
 }
 
+static bool type_told(void *arg, const char *type)
+{
+	struct compiler *c = arg;
+
+	return c->catalogue != NULL && c->catalogue->told != NULL && c->catalogue->told(c->catalogue->arg, type);
+}
+
 /* ---- compiling ------------------------------------------------------------------------------------------------------------------- */
 
 static void open_adapters(struct compiler *c, const struct catalogue *(*adapters)(void *, const char *const *, unsigned, struct diag *), void *arg)
@@ -48,7 +55,7 @@ static void open_adapters(struct compiler *c, const struct catalogue *(*adapters
 	const char *const *dirs = adapter_dirs(c, settings, &n);
 
 	c->catalogue = adapters != NULL ? adapters(arg, dirs, n, c->diag) : NULL;
-	c->kept->types = (struct schema_types){ c, find_type, next_type };
+	c->kept->types = (struct schema_types){ c, find_type, next_type, type_told };
 }
 
 static bool compile(struct compiler *c, const char *file, const struct catalogue *(*adapters)(void *, const char *const *, unsigned, struct diag *), void *arg)
@@ -105,7 +112,7 @@ struct plan *plan_compile(const char *file, const struct loader *l,
 	map_fini(&c.secrets);
 	map_fini(&c.idents);
 	umap_fini(&c.used);
-	k->types = (struct schema_types){ NULL, NULL, NULL }; /* they asked a compiler that is no more */
+	k->types = (struct schema_types){ NULL, NULL, NULL, NULL }; /* they asked a compiler that is no more */
 	if (!ok) {
 		plan_unref(p);
 		return NULL;

@@ -103,6 +103,8 @@ static void tell_adapter(struct compiler *c, const struct node *n, const char *w
 	const struct type_info *t;
 	struct problem *p;
 
+	if (c->catalogue != NULL && c->catalogue->told != NULL && c->catalogue->told(c->catalogue->arg, n->text))
+		return;
 	nearest_begin(&near, n->text);
 	for (unsigned i = 0; c->catalogue != NULL && (t = c->catalogue->next(c->catalogue->arg, &i)) != NULL;)
 		if (transforms ? t->is_transform : t->is_format) {

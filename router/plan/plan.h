@@ -261,6 +261,7 @@ struct catalogue {
 	void *arg;
 	const struct type_info *(*find)(void *arg, const char *name);            /* NULL: unknown */
 	const struct type_info *(*next)(void *arg, unsigned *i);                 /* for did-you-mean and listings */
+	bool (*told)(void *arg, const char *name);  /* is there one of that name, which find has said the faults of? NULL: never */
 };
 
 /* Read, check and compile. Problems go to d (all of them, errors and warnings); NULL when there was an error. adapters

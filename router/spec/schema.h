@@ -49,6 +49,8 @@ struct schema_types {
 	const struct rule *(*find)(void *arg, const char *family, const char *type);
 	/* Their names, for "did you mean": start with *i = 0, until NULL. */
 	const char *(*next)(void *arg, const char *family, unsigned *i);
+	/* Has a problem been told already that explains why `type` is not found? NULL: never. */
+	bool (*told)(void *arg, const char *type);
 };
 
 /* Check a tree; all problems are told. `what` names the tree in messages ("options of transform \"x\""); NULL: the top level. types may be

@@ -167,6 +167,8 @@ static void tell_unknown_type(struct check *c, const struct rule *r, const struc
 	struct problem *p;
 	const char *name;
 
+	if (c->types != NULL && c->types->told != NULL && c->types->told(c->types->arg, type->text))
+		return;
 	nearest_begin(&near, type->text);
 	for (unsigned i = 0; i < r->ncases; i++) {
 		nearest_try(&near, r->cases[i].value);

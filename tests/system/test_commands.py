@@ -133,3 +133,18 @@ def test_a_word_that_cannot_be_carried_out_says_why(program):
     run("pause", p.file, status=64)
     p.stop()
     assert "is the instance running?" in run("pause", p.file, "s", status=69)
+
+
+def test_a_refused_reload_tells_the_problems_to_the_one_who_asked(program, tmp_path):
+    port = free_port()
+    p = program(spec(port, "http://127.0.0.1:9"))
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "mph.lua").write_text("local A = {summary = 'x'}\nfunction A.transform(msg) retrn msg end\nreturn A\n")
+    p.write(spec(port, "http://127.0.0.1:9").replace("{data: data}", "{data: data, adapters: [adapters]}").replace("to: far", "too: far, transforms: [mph, mph]"))
+    got = subprocess.run([sluice, "reload", p.file], text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert got.returncode == 78 and "2 problems in the specification" in got.stdout, got
+    assert 'sluice.yaml:5:' in got.stderr and 'did you mean "to"?' in got.stderr and "mph.lua:2:" in got.stderr
+    assert "there is no transform" not in got.stderr
+    p.write(spec(port, "http://127.0.0.1:9"))
+    got = subprocess.run([sluice, "reload", p.file], text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert got.returncode == 0 and got.stderr == "" and "problems" not in p.status()["reload"]
