@@ -2,7 +2,8 @@
  *
  * Time is that of the clock on the wall, less what the machine took away: when more passes between two looks than a hundred
  * instructions can explain, the thread was perhaps not running at all, and from then on the call is measured by the thread's
- * CPU clock (slower to read, and exact). A busy machine so never makes a dead letter of a good message. */
+ * CPU clock (slower to read, and exact). A busy machine so never makes a dead letter of a good message, and one long call of a C
+ * function is not forgiven: what the thread has used since its CPU clock was last read, some calls before, says how long it was. */
 #include "transforms/vm.h"
 
 #include <stdlib.h>
@@ -27,6 +28,8 @@
 /* A look may cost at most this part of the time without being doubted. */
 #define DOUBT 16
 #define FRAMES_TOLD 8
+/* The thread's CPU clock is read as often as this, for the day it is needed. */
+#define CPU_READ_NS 5000000
 
 static const char spent_mark; /* its address is the error that is raised */
 
@@ -62,6 +65,23 @@ void vm_spend(struct vm *vm, enum spent what)
 	lua_sethook(vm->L, on_count, LUA_MASKCOUNT, 1);
 }
 
+static const char *const spent_words[] = {
+	[SPENT_STEPS] = "too many instructions",
+	[SPENT_TIME] = "too much time",
+	[SPENT_MEMORY] = "too much memory",
+};
+
+static void read_cpu(struct vm *vm, int64_t now)
+{
+	pthread_t self = pthread_self();
+
+	if (now - vm->cpu.at < CPU_READ_NS && pthread_equal(self, vm->cpu.thread))
+		return;
+	vm->cpu.ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	vm->cpu.at = now;
+	vm->cpu.thread = self;
+}
+
 static void look(struct vm *vm)
 {
 	int64_t most = vm->limits.time_us * 1000 / DOUBT;
@@ -70,9 +90,11 @@ static void look(struct vm *vm)
 
 	vm->unseen = 0;
 	if (took > most && !vm->by_cpu) {
-		took = most;
-		vm->by_cpu = true;
 		now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		/* Before the gap the thread cannot have used more than passed. */
+		int64_t used = now - vm->cpu.ns - (vm->seen_ns - vm->cpu.at);
+		took = used > most ? used : most;
+		vm->by_cpu = true;
 	}
 	vm->seen_ns = now;
 	vm->time_ns -= took;
@@ -240,11 +262,6 @@ RAISES static void add_place(lua_State *L, luaL_Buffer *b, const lua_Debug *ar)
  * nothing of the script's. */
 static int tell(lua_State *L)
 {
-	static const char *const words[] = {
-		[SPENT_STEPS] = "too many instructions",
-		[SPENT_TIME] = "too much time",
-		[SPENT_MEMORY] = "too much memory",
-	};
 	struct vm *vm = vm_of(L);
 	lua_Debug ar;
 	luaL_Buffer b;
@@ -260,7 +277,7 @@ static int tell(lua_State *L)
 				break;
 			}
 		}
-		lua_pushfstring(L, "%s%s", where, words[vm->spent]);
+		lua_pushfstring(L, "%s%s", where, spent_words[vm->spent]);
 	} else if (lua_type(L, 1) == LUA_TSTRING || lua_type(L, 1) == LUA_TNUMBER) {
 		lua_pushvalue(L, 1);
 		lua_tostring(L, -1);
@@ -299,10 +316,13 @@ int vm_run(struct vm *vm, lua_CFunction fn, void *arg, unsigned patience, struct
 	vm->unseen = 0;
 	vm->held = 0;
 	vm->seen_ns = clock_ns(CLOCK_MONOTONIC);
+	read_cpu(vm, vm->seen_ns);
 	lua_pushcfunction(L, tell);
 	lua_pushcfunction(L, fn);
 	lua_pushlightuserdata(L, arg);
 	int status = lua_pcall(L, 1, 0, 1);
+	if (status == LUA_OK && !vm->spent)
+		look(vm);
 	if (status == LUA_OK && !vm->spent) {
 		lua_settop(L, 0);
 		return 0;
@@ -311,7 +331,7 @@ int vm_run(struct vm *vm, lua_CFunction fn, void *arg, unsigned patience, struct
 		vm_spend(vm, SPENT_MEMORY);
 	buf_clear(why);
 	const char *s = status == LUA_OK ? NULL : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-	buf_adds(why, status == LUA_ERRMEM ? "too much memory" : s ? s : "a budget was spent");
+	buf_adds(why, status == LUA_ERRMEM ? "too much memory" : s ? s : vm->spent ? spent_words[vm->spent] : "an error without words");
 	lua_settop(L, 0);
 	/* What one call left behind is not for the next to clear away in its own time. Finalizers do not exist, so this runs no script. */
 	if (vm->spent == SPENT_MEMORY)

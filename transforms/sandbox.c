@@ -275,12 +275,25 @@ static int guarded_text(lua_State *L)
 	return original(L);
 }
 
+/* Each of any number of arguments may be a text that is read as a number. */
+static int guarded_texts(lua_State *L)
+{
+	for (int i = lua_gettop(L); i > 0; i--)
+		pay_text(L, i);
+	return original(L);
+}
+
 /* The field of the table at `from`, guarded, into the one on top. */
-RAISES static void guard_text(lua_State *L, int from, const char *name)
+RAISES static void guard(lua_State *L, int from, const char *name, lua_CFunction guarded)
 {
 	lua_getfield(L, from, name);
-	lua_pushcclosure(L, guarded_text, 1);
+	lua_pushcclosure(L, guarded, 1);
 	lua_setfield(L, -2, name);
+}
+
+RAISES static void guard_text(lua_State *L, int from, const char *name)
+{
+	guard(L, from, name, guarded_text);
 }
 
 /* What the metatable of strings has for + and its like. */
@@ -392,6 +405,11 @@ RAISES void sandbox_open(lua_State *L)
 	for (int hidden = 0; hidden < 2; hidden++) {
 		lua_newtable(L);
 		copy_fields(L, from, allowed_string);
+		guard_text(L, from, "unpack");
+		guard_text(L, from, "packsize");
+		guard(L, from, "char", guarded_texts);
+		guard(L, from, "format", guarded_texts);
+		guard(L, from, "pack", guarded_texts);
 		luaL_setfuncs(L, strings_own, 0);
 		if (!hidden) {
 			lua_setfield(L, libs, "string");
@@ -427,7 +445,11 @@ RAISES void sandbox_open(lua_State *L)
 		from = lua_gettop(L);
 		lua_newtable(L);
 		copy_fields(L, from, rest[i].allowed);
-		if (strcmp(rest[i].name, "utf8") == 0) {
+		if (strcmp(rest[i].name, "math") == 0) {
+			guard(L, from, "max", guarded_texts);
+			guard(L, from, "min", guarded_texts);
+		} else {
+			guard(L, from, "char", guarded_texts);
 			guard_text(L, from, "len");
 			guard_text(L, from, "offset");
 		}

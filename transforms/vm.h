@@ -13,6 +13,7 @@
 #ifndef SLUICE_TRANSFORMS_VM_H
 #define SLUICE_TRANSFORMS_VM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,7 @@ struct vm {
 	int64_t steps;          /* left */
 	int64_t time_ns;        /* left */
 	int64_t seen_ns;        /* the clock when it was last looked at */
+	struct { int64_t ns, at; pthread_t thread; } cpu; /* the thread's CPU clock as it was lately, and the clock on the wall then */
 	bool by_cpu;            /* seen_ns is of the thread's CPU clock (budget.c) */
 	size_t unseen;          /* bytes allocated since the clock was looked at */
 	size_t heap;            /* bytes that Lua holds now */
