@@ -9,8 +9,9 @@
 --
 -- A row has room for one event. What is one is the change from the message before: the ignition, external power, jamming, spoofing, the
 -- fix. Of several at once the first of this list is said and the others by the rows that follow. What a device reports first is no
--- change, and neither is what comes late, from before the last one. A row without a position cannot be said at all: it is skipped. What a
--- row may lack and a message has out of bounds, is left out; nothing is skipped for its age (the system takes ten days).
+-- change, and neither is what comes late, from before the last one. A row without a position cannot be said at all: it is skipped,
+-- and so is 0, 0, which receivers without a fix say. What a row may lack and a message has out of bounds, is left out; nothing is skipped
+-- for its age (the system takes ten days).
 local floor, format, tointeger, kind = math.floor, string.format, math.tointeger, math.type
 
 local A = {
@@ -44,6 +45,11 @@ local function within(v, low, high)
   return v and v >= low and v <= high and v or nil
 end
 
+-- The same of what a row cannot lack, also where a device says it as text: a truck that moves must not seem to stand.
+local function told(v)
+  return number(type(v) == "string" and v:find("^-?%d+%.?%d*$") and tonumber(v) or v)
+end
+
 -- A text of so many digits, made of a number or taken as it is.
 local function code(v, pattern, form, most)
   if type(v) == "string" then
@@ -53,15 +59,14 @@ local function code(v, pattern, form, most)
   return n and n >= 0 and n <= most and format(form, n) or nil
 end
 
--- The cell, where it is known: each part for itself.
+-- The cell, where it is known: each part for itself, but the network of one source.
 local function cell(msg)
   local mcc, mnc, lac, id = msg["gsm.mcc"], msg["gsm.mnc"], msg["gsm.lac"], msg["gsm.cellid"]
   mcc, mnc = mcc and code(mcc, "^%d%d%d$", "%03d", 999), mnc and code(mnc, "^%d%d%d?$", "%02d", 999)
-  if not mcc and not mnc then
+  if not mcc or not mnc then
     local operator = msg["gsm.operator.code"]
-    if type(operator) == "string" then
-      mcc, mnc = operator:match("^(%d%d%d)(%d%d%d?)$")
-    end
+    local country, network = (type(operator) == "string" and operator or ""):match("^(%d%d%d)(%d%d%d?)$")
+    mcc, mnc = country or mcc, network or mnc
   end
   lac, id = lac and code(lac, "^%x%x%x%x$", "%04X", 0xFFFF), id and code(id, "^%x%x%x%x%x%x%x%x%x$", "%09X", 0xFFFFFFFFF)
   return (mcc and ',"mcc":"' .. mcc .. '"' or "") .. (mnc and ',"mnc":"' .. mnc .. '"' or "") .. (lac and ',"lac":"' .. lac .. '"' or "") ..
@@ -120,6 +125,10 @@ function A.transform(msg, ctx)
   if lat < -90 or lat > 90 or lon < -180 or lon > 180 then
     return nil, "a position that is none on Earth"
   end
+  lat, lon = floor(lat * 1e10 + 0.5) / 1e10, floor(lon * 1e10 + 0.5) / 1e10
+  if lat == 0 and lon == 0 then
+    return nil, "no position" -- what a receiver without a fix says
+  end
   local seconds, serial = number(msg.timestamp), ctx.device.serial or ctx.ident
   if not seconds or seconds < FIRST or seconds > LAST then
     return nil, "a time before 20 September 2017, or one that is none"
@@ -127,13 +136,13 @@ function A.transform(msg, ctx)
   if #serial > 50 or not serial:find("^[A-Za-z0-9_-]+$") then
     return nil, "a serial number is 1 to 50 letters, digits, - and _"
   end
-  local speed, altitude, accuracy = number(msg["position.speed"]) or 0, within(msg["position.altitude"], -1000, 4000),
+  local speed, altitude, accuracy = told(msg["position.speed"]) or 0, within(msg["position.altitude"], -1000, 4000),
     within(msg["position.accuracy"], 0, 1e7)
   speed = speed <= 0 and 0 or speed >= 201.6 and 56 or hundredths(speed / 3.6)
   return format('{"dataId":"%s","serialNumber":"%s","fixTimeEpoch":%d,"latitude":%.14g,"longitude":%.14g,"gpsSpeed":%.14g,"gpsHeading":%.14g,' ..
-    '"satellitesForFix":%d,"eventType":"%s"%s%s%s}', ctx.id, serial, kind(seconds) == "integer" and seconds * 1000000 or floor(seconds * 1e6 + 0.5), floor(lat * 1e10 + 0.5) / 1e10,
-    floor(lon * 1e10 + 0.5) / 1e10, speed, hundredths((number(msg["position.direction"]) or 0) % 360),
-    floor(within(msg["position.satellites"], 0, 90) or 0), event(msg, ctx.state, seconds, ctx.now),
+    '"satellitesForFix":%d,"eventType":"%s"%s%s%s}', ctx.id, serial,
+    kind(seconds) == "integer" and seconds * 1000000 or floor(seconds * 1e6 + 0.5), lat, lon, speed, hundredths((told(msg["position.direction"]) or 0) % 360),
+    floor(within(told(msg["position.satellites"]), 0, 90) or 0), event(msg, ctx.state, seconds, ctx.now),
     altitude and format(',"altitude":%.14g', hundredths(altitude)) or "", accuracy and format(',"accuracy":%.14g', hundredths(accuracy)) or "", cell(msg))
 end
 
@@ -265,8 +274,10 @@ A.vectors = {
   at("ten decimals", known, "52.1387910123", "-18.6183900001", {latitude = "52.1387910123", longitude = "-18.6183900001"}),
   at("more than ten", known, "52.13879101234567", "118.61839000005", {latitude = "52.1387910123", longitude = "118.6183900001"}),
   at("the smallest step", known, edge, "-1e-10", {latitude = "1e-10", longitude = "-1e-10"}),
-  at("less than the smallest step", known, "4.9e-11", "-4.9e-11", {latitude = "0", longitude = "0"}),
-  at("a zero below zero", known, "-0.0", "0.0", {latitude = "0", longitude = "0"}),
+  at("less than the smallest step", known, "4.9e-11", "18.6", {latitude = "0", longitude = "18.6"}),
+  at("a zero below zero", known, "-0.0", "18.6", {latitude = "0", longitude = "18.6"}),
+  at("a receiver without a fix", known, "0", "0.0", "no position"),
+  at("less than the smallest step beside it", known, "4.9e-11", "-4.9e-11", "no position"),
   at("numbers with an exponent", known, "5.2138791E1", "1861839e-5", {}),
   -- when
   at("microseconds", "1511273867.317001", "52.138791", "18.61839", {fixTimeEpoch = "1511273867317001"}),
@@ -288,6 +299,9 @@ A.vectors = {
   about("rounded to hundredths", ',"position.speed":50', {gpsSpeed = "13.89"}),
   about("slower than can be said", ',"position.speed":0.017', {gpsSpeed = "0"}),
   about("backwards", ',"position.speed":-5', {gpsSpeed = "0"}),
+  about("a speed, a direction and satellites said as text", ',"position.speed":"72","position.direction":"90.5","position.satellites":"9"',
+    {gpsSpeed = "20", gpsHeading = "90.5", satellitesForFix = "9"}),
+  about("a speed in hexadecimal", ',"position.speed":"0x48"', {gpsSpeed = "0"}),
   about("a speed that is no number", ',"position.speed":"fast"', {gpsSpeed = "0"}),
   about("all round", ',"position.direction":360', {gpsHeading = "0"}),
   about("left of north", ',"position.direction":-1', {gpsHeading = "359"}),
@@ -316,6 +330,9 @@ A.vectors = {
   about("hexadecimal texts", ',"gsm.lac":"0a9F","gsm.cellid":"00ABCDEF1"', {lac = '"0a9F"', mobileCellId = '"00ABCDEF1"'}),
   about("texts that are not", ',"gsm.lac":"12345","gsm.cellid":"G0ABCDEF1","gsm.mcc":"26","gsm.mnc":"1"', {}),
   about("the operator's code", ',"gsm.operator.code":"26001"', {mcc = '"260"', mnc = '"01"'}),
+  about("the operator's code where the network is none", ',"gsm.mcc":260,"gsm.mnc":-1,"gsm.operator.code":"31006"', {mcc = '"310"', mnc = '"06"'}),
+  about("the operator's code where the country is none", ',"gsm.mcc":"x","gsm.mnc":1,"gsm.operator.code":"26006"', {mcc = '"260"', mnc = '"06"'}),
+  about("a country without a network", ',"gsm.mcc":260,"gsm.mnc":-1,"gsm.operator.code":"Plus"', {mcc = '"260"'}),
   about("an operator's code that is none", ',"gsm.operator.code":"Plus"', {}),
   -- who
   about("a serial number of its own", "", {serialNumber = '"OBU_1-x"'}, {device = {serial = "OBU_1-x"}}),

@@ -11,7 +11,8 @@
 --     - {stream: bulgaria, devices: {"352093081234567": {pan: "3086…", plate: CB1234AB, axles: 5, weight: 40000}}}
 --
 -- A vehicle of which something is missing is an error of the specification; messages of one that nobody described are skipped, and counted
--- under that reason. Providers ask whether you are there: examples/tolls.yaml has a channel that answers.
+-- under that reason. So are a position that says of itself that it is not valid, and a message without a time. Speed and heading that are no
+-- numbers, or ones that no vehicle has, are left out. Providers ask whether you are there: examples/tolls.yaml has a channel that answers.
 local A = {
   summary = "Template for Bulgarian toll providers (ДДД): adapt it to your contract",
   transport = "http",
@@ -27,26 +28,47 @@ local A = {
   body = {open = "[", separator = ",", close = "]", type = "application/json"},
 }
 
+-- A finite number, or nil.
+local function number(v)
+  return math.type(v) and v - v == 0 and v or nil
+end
+
 local required = {"pan", "plate", "axles", "weight"}
 
 function A.transform(msg, ctx)
   local vehicle, lat, lon = ctx.device, msg["position.latitude"], msg["position.longitude"]
+  local ts, speed, heading = number(msg.timestamp), number(msg["position.speed"]), number(msg["position.direction"])
   for _, name in ipairs(required) do
     if vehicle[name] == nil then
       return nil, "no " .. name .. " for this device in the subscription"
     end
   end
-  if not (math.type(lat) and math.type(lon) and geo.valid(lat, lon)) then
+  if msg["position.valid"] == false or not geo.valid(lat, lon) then
     return nil, "no position"
   end
+  if not ts then
+    return nil, "no time"
+  end
   return {
-    id = ctx.id, ts = msg.timestamp, lat = lat, lon = lon, speed = msg["position.speed"], heading = msg["position.direction"],
+    id = ctx.id, ts = ts, lat = lat, lon = lon, speed = speed and speed >= 0 and speed <= 1000 and speed or nil,
+    heading = heading and heading % 360,
     pan = vehicle.pan, plate = vehicle.plate, country = vehicle.country or "BG", axles = vehicle.axles, weight_kg = vehicle.weight,
     emission_class = vehicle.emission_class,
   }
 end
 
 local truck = {pan = "3086-17", plate = "CB1234AB", axles = 5, weight = 40000}
+
+-- What a message with these members becomes: those of the plainest row, and these.
+local function about(name, more, row, skipped)
+  local message = {ident = "a", timestamp = 1, ["position.latitude"] = 42.7, ["position.longitude"] = 23.3}
+  local want = {id = "18", ts = 1, lat = 42.7, lon = 23.3, pan = truck.pan, plate = truck.plate, country = "BG", axles = 5, weight_kg = 40000}
+  for key, value in pairs(row or {}) do
+    want[key] = value
+  end
+  local text = json.encode(message)
+  return {name, id = "18", device = truck, transform = text:sub(1, -2) .. "," .. more .. "}", want = not skipped and want or nil, skipped = skipped}
+end
 
 local function without(name)
   local device = {}
@@ -71,6 +93,19 @@ A.vectors = {
   {"no position", transform = {ident = "a", timestamp = 1, ["position.latitude"] = 42.7}, device = truck, skipped = "no position"},
   {"a position that is a text", transform = {ident = "a", ["position.latitude"] = "42.7", ["position.longitude"] = 23.3}, device = truck, skipped = "no position"},
   {"a position that is none on Earth", transform = {ident = "a", ["position.latitude"] = 142.7, ["position.longitude"] = 23.3}, device = truck, skipped = "no position"},
+  about("a receiver without a fix", '"position.valid":false', nil, "no position"),
+  about("a fix", '"position.valid":true', {}),
+  {"no time", transform = {ident = "a", ["position.latitude"] = 42.7, ["position.longitude"] = 23.3}, device = truck, skipped = "no time"},
+  {"a time that is a text", transform = {ident = "a", timestamp = "now", ["position.latitude"] = 42.7, ["position.longitude"] = 23.3}, device = truck, skipped = "no time"},
+  about("a speed that is a text", '"position.speed":"fast"', {}),
+  about("a speed that is an object", '"position.speed":{"a":1}', {}),
+  about("a speed without end", '"position.speed":1e400', {}),
+  about("backwards", '"position.speed":-5', {}),
+  about("faster than any vehicle", '"position.speed":1000.5', {}),
+  about("standing", '"position.speed":0,"position.direction":0', {speed = 0, heading = 0}),
+  about("once more around", '"position.direction":720', {heading = 0}),
+  about("the other way around", '"position.direction":-90', {heading = 270}),
+  about("a heading of nothing", '"position.direction":null', {}),
 }
 
 return A

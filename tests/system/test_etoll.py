@@ -3,6 +3,7 @@ client certificate, through refusals, lost answers, kills and reloads."""
 import http.client
 import json
 import random
+import re
 import threading
 import time
 from decimal import ROUND_HALF_UP, Decimal
@@ -41,8 +42,9 @@ EXTREMES = {
                           "-89.9999999999", "52.1234567891", "0.00000000012", "179"],
     "position.longitude": ["180", "-180", "180.0000001", "18.61839", "1861839e-5", "-1e-10", "24.1500001", "25", "null", "true", "-179.9999999999", "1e2"],
     "position.altitude": ["-1000", "4000", "-1000.01", "4000.001", "0.005", "-0.0049", "96.554", "1e3", "null", '"high"', str(POISON), "8848.86", "-0.0"],
-    "position.speed": ["0", "201.6", "201.59", "1073.68", "0.017", "0.019", "-5", "3.6e1", "null", '"fast"', "72", "13.333", "1e300", "-0.0"],
-    "position.direction": ["0", "360", "-1", "720.009", "359.999", "359.99", "1e5", "-720", "null", "179.996", "-0.0", "271.234567"],
+    "position.speed": ["0", "201.6", "201.59", "1073.68", "0.017", "0.019", "-5", "3.6e1", "null", '"fast"', "72", '"72.5"', '"7e1"', "13.333", "1e300",
+                       "-0.0"],
+    "position.direction": ["0", "360", "-1", "720.009", "359.999", "359.99", "1e5", "-720", "null", '"90"', "179.996", "-0.0", "271.234567"],
     "position.satellites": ["0", "90", "91", "-1", "7.9", "255", "null", str(UNWANTED), '"9"', "1e1"],
     "position.accuracy": ["0", "-0.5", "2.5", "12.345678", "1e9", "null"],
     "gsm.mcc": ["260", "1", "1000", "-1", '"260"', '"26"', "260.5", "260.0"],
@@ -99,6 +101,12 @@ def number(m, name):
     return Decimal(v)
 
 
+def told(m, name):
+    """A number, also one said as decimal text."""
+    v = m.get(name)
+    return number({name: Decimal(v)} if isinstance(v, str) and re.fullmatch(r"-?[0-9]+\.?[0-9]*", v) else m, name)
+
+
 def near(got, want, step):
     """The nearest multiple of step, give or take what a double cannot tell apart."""
     return abs(Decimal(got) - want) <= step / 2 + step / 1000
@@ -109,10 +117,12 @@ def row_of(m, serial):
     lat, lon, seconds = number(m, "position.latitude"), number(m, "position.longitude"), number(m, "timestamp")
     if lat is None or lon is None or abs(lat) > 90 or abs(lon) > 180:
         return None
+    if near(0, lat, Decimal("1e-10")) and near(0, lon, Decimal("1e-10")):
+        return None
     if seconds is None or not FIRST <= seconds <= 9 * 10**12 or " " in serial:
         return None
-    speed = min(max((number(m, "position.speed") or Decimal(0)) / Decimal("3.6"), Decimal(0)), Decimal(56))
-    direction, satellites = (number(m, "position.direction") or Decimal(0)) % 360, number(m, "position.satellites")
+    speed = min(max((told(m, "position.speed") or Decimal(0)) / Decimal("3.6"), Decimal(0)), Decimal(56))
+    direction, satellites = (told(m, "position.direction") or Decimal(0)) % 360, told(m, "position.satellites")
     direction += 360 if direction < 0 else 0
     row = {
         "serialNumber": lambda v: v == serial,
@@ -144,7 +154,7 @@ def cell_of(m):
     decimal, hexadecimal, operator = "0123456789", "0123456789abcdef", m.get("gsm.operator.code")
     found = {"mcc": code("gsm.mcc", decimal, 10, (3,)), "mnc": code("gsm.mnc", decimal, 10, (2, 3)), "lac": code("gsm.lac", hexadecimal, 16, (4,)),
              "mobileCellId": code("gsm.cellid", hexadecimal, 16, (9,))}
-    if not found["mcc"] and not found["mnc"] and isinstance(operator, str) and operator.isdigit():
+    if (not found["mcc"] or not found["mnc"]) and isinstance(operator, str) and operator.isdigit():
         found["mcc"], found["mnc"] = operator[:3], operator[3:]
     return {k: lambda v, want=want: v == want for k, want in found.items() if want}
 
