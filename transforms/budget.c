@@ -32,6 +32,7 @@
 #define CPU_READ_NS 5000000
 
 static const char spent_mark; /* its address is the error that is raised */
+static const char called;     /* … and of this one the registry's key for the function that was called last */
 
 struct vm_limits vm_limits_of(uint64_t limit_message, int64_t limit_script_us)
 {
@@ -106,6 +107,14 @@ RAISES static void raise_spent(lua_State *L)
 {
 	lua_pushlightuserdata(L, (void *)&spent_mark);
 	lua_error(L);
+}
+
+RAISES void vm_call(lua_State *L, int nargs, int nresults)
+{
+	lua_pushvalue(L, -nargs - 1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &called);
+	vm_of(L)->called = true;
+	lua_call(L, nargs, nresults);
 }
 
 RAISES void vm_check(lua_State *L)
@@ -299,6 +308,13 @@ static int tell(lua_State *L)
 		frames++;
 	}
 	luaL_pushresult(&b);
+	if (frames == 0 && vm->called && lua_rawgetp(L, LUA_REGISTRYINDEX, &called) == LUA_TFUNCTION) {
+		lua_getinfo(L, ">S", &ar);
+		lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.linedefined);
+		lua_insert(L, 2);
+		lua_settop(L, 3);
+		lua_concat(L, 2);
+	}
 	return 1;
 }
 
@@ -312,7 +328,7 @@ int vm_run(struct vm *vm, lua_CFunction fn, void *arg, unsigned patience, struct
 	}
 	vm->steps = vm->limits.steps * patience;
 	vm->time_ns = vm->limits.time_us * 1000 * patience;
-	vm->by_cpu = false;
+	vm->called = vm->by_cpu = false;
 	vm->unseen = 0;
 	vm->held = 0;
 	vm->seen_ns = clock_ns(CLOCK_MONOTONIC);

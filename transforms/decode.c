@@ -94,7 +94,7 @@ static int decode(lua_State *L)
 	vm_charge_bytes(L, j->n);
 	lua_pushlstring(L, j->bytes, j->n);
 	far_ctx(L, j->f, &j->facts);
-	lua_call(L, 2, 2);
+	vm_call(L, 2, 2);
 	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
 		buf_adds(j->why, lua_tostring(L, 3));
 		j->out->malformed = true;

@@ -127,7 +127,7 @@ static int word_request(lua_State *L)
 		return 0;
 	batch_push(L, j->b);
 	far_ctx(L, j->f, &j->facts);
-	lua_call(L, 2, 1);
+	vm_call(L, 2, 1);
 	take_request(L, 2, j->request);
 	j->called = true;
 	return 0;
@@ -159,7 +159,7 @@ static int word_credentials(lua_State *L)
 	if (j->a)
 		answer_push(L, j->a);
 	far_ctx(L, j->f, &j->facts);
-	lua_call(L, j->a ? 2 : 1, 2);
+	vm_call(L, j->a ? 2 : 1, 2);
 	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING)
 		return lua_error(L); /* nil, why: they cannot be had */
 	if (!lua_istable(L, 2))

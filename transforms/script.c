@@ -172,7 +172,7 @@ RAISES static void take_topic(lua_State *L, const struct job *j, int msg, int ct
 	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->topic);
 	lua_pushvalue(L, msg);
 	lua_pushvalue(L, ctx);
-	lua_call(L, 2, 1);
+	vm_call(L, 2, 1);
 	if (lua_isnil(L, -1))
 		return;
 	if (lua_type(L, -1) != LUA_TSTRING)
@@ -198,7 +198,7 @@ static int work(lua_State *L)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, j->p->transform);
 	lua_pushvalue(L, 3);
 	lua_pushvalue(L, 2);
-	lua_call(L, 2, 2);
+	vm_call(L, 2, 2);
 	j->result = result_take(L, 4, j->out, j->why);
 	if (j->p->topic != LUA_NOREF && j->result == RENDER_OK)
 		take_topic(L, j, 3, 2, first);

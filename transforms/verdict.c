@@ -82,7 +82,7 @@ static int judge(lua_State *L)
 	answer_push(L, j->a);
 	batch_push(L, j->b);
 	far_ctx(L, j->f, &j->facts);
-	lua_call(L, 3, 2);
+	vm_call(L, 3, 2);
 	if (lua_isnil(L, 2))
 		return 0;
 	if (lua_istable(L, 2)) {
@@ -118,7 +118,7 @@ static int say_hello(lua_State *L)
 	if (!far_function(L, t->f, "hello"))
 		return 0;
 	far_ctx(L, t->f, &t->facts);
-	lua_call(L, 1, 2);
+	vm_call(L, 1, 2);
 	*t->wait = lua_toboolean(L, 3);
 	if (lua_type(L, 2) != LUA_TSTRING)
 		return luaL_error(L, "hello returned a %s, not a string", luaL_typename(L, 2));
@@ -136,7 +136,7 @@ static int hear_reply(lua_State *L)
 		return 0;
 	lua_pushlstring(L, t->bytes, t->n);
 	far_ctx(L, t->f, &t->facts);
-	lua_call(L, 2, 2);
+	vm_call(L, 2, 2);
 	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
 		t->out->verdict = SCRIPT_BLOCKED;
 		t->out->reason = keep(L, 3, t->out);

@@ -51,6 +51,7 @@ struct vm {
 	int64_t time_ns;        /* left */
 	int64_t seen_ns;        /* the clock when it was last looked at */
 	struct { int64_t ns, at; pthread_t thread; } cpu; /* the thread's CPU clock as it was lately, and the clock on the wall then */
+	bool called;            /* a function of the script has been called, and is known (budget.c) */
 	bool by_cpu;            /* seen_ns is of the thread's CPU clock (budget.c) */
 	size_t unseen;          /* bytes allocated since the clock was looked at */
 	size_t heap;            /* bytes that Lua holds now */
@@ -93,6 +94,8 @@ RAISES void vm_hold(lua_State *L, size_t n);
 /* Mark a budget as spent, from anywhere (does not raise: the hook will). */
 void vm_spend(struct vm *vm, enum spent what);
 /* Raise if a budget is spent. */
+/* lua_call for a function of the script: an error in what is made of its results afterwards is told with the place it is defined at. */
+RAISES void vm_call(lua_State *L, int nargs, int nresults);
 RAISES void vm_check(lua_State *L);
 
 /* sandbox.c: make the libraries (once per state), and push a new environment for one file. Globals can be made

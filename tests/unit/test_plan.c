@@ -95,7 +95,7 @@ static const struct node *schema(const char *text)
 
 static const struct catalogue *catalogue(void *arg, const char *const *dirs, unsigned ndirs, struct diag *d)
 {
-	static const struct catalogue all = { NULL, find, next };
+	static const struct catalogue all = { .find = find, .next = next };
 
 	(void)arg;
 	(void)dirs;

@@ -155,7 +155,7 @@ static const char *next(void *arg, const char *family, unsigned *i)
 static void test_an_adapter_is_a_type(void **state)
 {
 	(void)state;
-	const struct schema_types types = { NULL, find, next };
+	const struct schema_types types = { .find = find, .next = next };
 	const struct rule *root = schema_root(schema_builtin());
 
 	lake = schema_extend(own, schema_definition(schema_builtin(), "adapter-http"), tree("{depth: {type: integer, required: true}}"), diag);
