@@ -160,8 +160,10 @@ static int word_credentials(lua_State *L)
 		answer_push(L, j->a);
 	far_ctx(L, j->f, &j->facts);
 	vm_call(L, j->a ? 2 : 1, 2);
-	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING)
-		return lua_error(L); /* nil, why: they cannot be had */
+	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
+		vm_of(L)->called = false; /* the script's own words, of no fault of it */
+		return lua_error(L);      /* nil, why: they cannot be had */
+	}
 	if (!lua_istable(L, 2))
 		return luaL_error(L, "credentials are a table, not a %s", luaL_typename(L, 2));
 	lua_pushliteral(L, "request");

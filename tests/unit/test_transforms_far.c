@@ -317,7 +317,7 @@ static void test_request_and_credentials(void **state)
 	assert_int_equal(scripts_request(f.k.s, &f.destination, &batch, &r, f.k.why, sizeof(f.k.why)), -1);
 	assert_non_null(strstr(f.k.why, "a blank or a control character at byte 12"));
 	assert_int_equal(scripts_credentials(f.k.s, &f.destination, 0, NULL, &c, f.k.why, sizeof(f.k.why)), -1);
-	assert_non_null(strstr(f.k.why, ":2: not before noon"));
+	assert_string_equal(f.k.why, "not before noon");
 	script_request_fini(&r);
 	script_credentials_fini(&c);
 	kit_close(&f.k);
