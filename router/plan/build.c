@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/topic.h"
 #include "plan/template.h"
+#include "spec/nearest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,7 @@ void build_settings(struct compiler *c)
 	struct conf s = conf_of(rule_of("settings"), c->kept->settings, NULL);
 	struct settings *to = &c->plan->settings;
 	const char *workers = conf_text(conf_get(s, "workers"));
+	const struct node *limits = node_get(c->kept->settings, "limits");
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
 	to->data = text(c, conf_get(s, "data"));
@@ -86,7 +88,7 @@ void build_settings(struct compiler *c)
 	to->adapter_dirs = adapter_dirs(c, s, &to->nadapter_dirs);
 	if (node_get(c->kept->settings, "admin") != NULL)
 		to->admin_listen = text(c, conf_get(s, "admin.listen"));
-	if (to->limit_message > to->limit_body)
+	if (to->limit_message > to->limit_body && !(limits != NULL && limits->partial))
 		diag_add(c->diag, DIAG_CONFLICT, conf_has(conf_get(s, "limits.message")) ? &conf_get(s, "limits.message").node->at : NULL,
 			"limits.message is larger than limits.body, so that the largest message could not come in");
 }
@@ -166,6 +168,7 @@ static void build_channel(struct compiler *c, struct channel *to, const struct e
 	struct buf identity = BUF_INIT;
 	const struct type_info *t;
 
+	c->partial = e->value->partial;
 	to->name = e->key->text;
 	to->place = place_of(c, &e->key->at);
 	to->enabled = conf_bool(conf_get(all, "enabled"));
@@ -219,6 +222,34 @@ static bool is_open_question(const struct compiler *c, const struct entry *e)
 	return c->loader->no_secrets && ((listen != NULL && reference_in(listen->text)) || (path != NULL && reference_in(path->text)));
 }
 
+static bool is_door_key(const char *key)
+{
+	static const char *const keys[] = { "type", "listen", "path", "methods", "tls", "enabled", "behind-proxy" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (nearest_distance(key, keys[i]) <= 2)
+			return true;
+	return false;
+}
+
+/* Is all there that says where a channel stands? What was taken away for a mistake may have said so. */
+static bool is_door_known(const struct compiler *c, const struct entry *e)
+{
+	const struct node *before = NULL;
+
+	for (unsigned i = 0; e->value->partial && i < c->channels_written->n; i++)
+		if (c->channels_written->entries[i].key == e->key)
+			before = c->channels_written->entries[i].value;
+	for (unsigned i = 0; before != NULL && i < before->n; i++) {
+		const char *key = before->entries[i].key->text;
+		const struct node *left = node_get(e->value, key);
+
+		if (is_door_key(key) && (left == NULL || left->partial))
+			return false;
+	}
+	return !is_open_question(c, e);
+}
+
 /* What would else be found out when the sockets are opened. Each channel is told once. */
 static void check_channels(struct compiler *c, const struct node *all)
 {
@@ -228,14 +259,14 @@ static void check_channels(struct compiler *c, const struct node *all)
 	for (unsigned i = 0; c->loader->channel != NULL && i < all->n; i++) {
 		const struct entry *e = &all->entries[i];
 
-		if (!channels[i].enabled || is_open_question(c, e))
+		if (!channels[i].enabled || !is_door_known(c, e))
 			continue;
 		if (c->loader->channel(&channels[i], NULL, why, sizeof(why)) < 0) {
 			diag_add(c->diag, DIAG_PATTERN, door(e), "%s", why);
 			continue;
 		}
 		for (unsigned k = 0; k < i; k++) {
-			if (!channels[k].enabled || is_open_question(c, &all->entries[k]) || c->loader->channel(&channels[i], &channels[k], why, sizeof(why)) == 0)
+			if (!channels[k].enabled || !is_door_known(c, &all->entries[k]) || c->loader->channel(&channels[i], &channels[k], why, sizeof(why)) == 0)
 				continue;
 			problem_second(diag_add(c->diag, DIAG_CONFLICT, door(e), "%s", why), door(&all->entries[k]), "the other one");
 			break;
@@ -435,6 +466,7 @@ static void build_destination(struct compiler *c, struct destination *to, const 
 	struct conf all = conf_of(r, e->value, NULL), tls = optional(all, "tls");
 	struct buf identity = BUF_INIT;
 
+	c->partial = e->value->partial;
 	to->name = e->key->text;
 	to->place = place_of(c, &e->key->at);
 	to->type = type->text;

@@ -58,6 +58,33 @@ static void open_adapters(struct compiler *c, const struct catalogue *(*adapters
 	c->kept->types = (struct schema_types){ c, find_type, next_type, type_told };
 }
 
+static void build(struct compiler *c)
+{
+	build_settings(c);
+	devices_build(c);
+	build_channels(c);
+	build_destinations(c);
+	build_streams(c);
+	c->partial = false;
+	build_routing(c);
+}
+
+/* What is missing may be what was taken away; what only deserves a warning may look different without it. */
+static bool is_sure(void *arg, enum diag_code code)
+{
+	const struct compiler *c = arg;
+
+	return code_is_error(code) && !(c->partial && (code == DIAG_MISSING_KEY || code == DIAG_ALTERNATIVES));
+}
+
+static void compile_sound(struct compiler *c)
+{
+	diag_only(c->diag, is_sure, c);
+	if (sound_only(c))
+		build(c);
+	diag_only(c->diag, NULL, NULL);
+}
+
 static bool compile(struct compiler *c, const char *file, const struct catalogue *(*adapters)(void *, const char *const *, unsigned, struct diag *), void *arg)
 {
 	bool whole = load_files(c, file);
@@ -73,6 +100,8 @@ static bool compile(struct compiler *c, const char *file, const struct catalogue
 	secrets_exposed(c);
 	if (diag_errors(c->diag) > 0) {
 		secrets_check(c);
+		if (whole)
+			compile_sound(c);
 		return false;
 	}
 	names_unused(c);
@@ -80,12 +109,7 @@ static bool compile(struct compiler *c, const char *file, const struct catalogue
 	if (node_get(c->files[0].root, "sluice") == NULL)
 		problem_note(diag_add(c->diag, DIAG_NO_VERSION, &c->files[0].root->at, "the file does not say which version of the language it is in"),
 			"begin it with: sluice: 1");
-	build_settings(c);
-	devices_build(c);
-	build_channels(c);
-	build_destinations(c);
-	build_streams(c);
-	build_routing(c);
+	build(c);
 	return diag_errors(c->diag) == 0;
 }
 
@@ -134,17 +158,9 @@ const struct plan *plan_ref(const struct plan *p)
 	return p;
 }
 
-static void section_fini(struct section *s)
-{
-	map_fini(&s->names);
-}
-
 void kept_free(struct kept *k)
 {
-	section_fini(&k->channels);
-	section_fini(&k->groups);
-	section_fini(&k->destinations);
-	section_fini(&k->streams);
+	sections_fini(k);
 	map_fini(&k->rules);
 	stamp_set_fini(&k->stamps);
 	schema_free(k->schema);

@@ -2,7 +2,8 @@
  *
  * The way of a specification: load.c reads all files into trees · schema_check() looks at each · load.c merges them · names.c sees that
  * all that is named exists · build.c, stream.c make the plan's members · subscribe.c makes the routing table · warnings.c looks at it. Problems are collected on the
- * way; names.c works on trees that may still be wrong, so that one run tells everything; what comes after it needs a faultless tree. */
+ * way; names.c works on trees that may still be wrong; what comes after it needs a faultless tree, and after a mistake is given what sound.c leaves of this
+ * one, so that one run tells everything. */
 #ifndef SLUICE_PLAN_COMPILE_H
 #define SLUICE_PLAN_COMPILE_H
 
@@ -29,6 +30,7 @@ struct declared {
 	const char *ident;
 	size_t len;
 	struct mark at;
+	const struct node *in; /* the mapping; NULL: CSV */
 	bool wildcard, has_id;
 	bool implied;         /* covered by a wildcard, and named somewhere */
 	bool refused;         /* its row of CSV is wrong: it holds neither its ident nor its id against another one */
@@ -67,8 +69,11 @@ struct compiler {
 	struct file *files;
 	unsigned nfiles, cap;
 	unsigned order;               /* of the next source */
-	struct node **csv;            /* scalars under devices-from */
-	unsigned ncsv;
+	const struct node **csv, **devices; /* what stands under devices-from and devices */
+	unsigned ncsv, ndevices;
+	const struct node *channels_written; /* after mistakes: as they stand in the files */
+	bool devices_lost;            /* a file of devices could not be read */
+	bool partial;                 /* of the member that is being built something was taken away: what it lacks is not missed */
 	struct map secrets;           /* reference -> its text */
 	struct map idents;            /* ident -> struct declared */
 	struct declared **wildcards;
@@ -81,6 +86,7 @@ struct compiler {
 bool load_known(const struct compiler *c, const char *path);     /* is this one of the files? */
 bool load_files(struct compiler *c, const char *path);          /* false: some file could not be read or is not YAML */
 void load_merge(struct compiler *c);
+void sections_fini(struct kept *k);
 const char *load_path(struct compiler *c, const char *file, const char *path);  /* a path as the file that names it means it */
 
 /* secret.c: the text of a scalar with its references resolved and, for paths, its folder put in front; problems are told. NULL when c is. */
@@ -117,6 +123,9 @@ const struct rule *adapter_options_rule(struct compiler *c, const struct type_in
 
 /* options.c; `also` as in conf.h */
 const struct options *options_make(struct compiler *c, const struct rule *rule, const struct node *map, const struct node *also);
+
+/* sound.c: the merged specification without all that is wrong, or stands on what is. False: nothing can be said. */
+bool sound_only(struct compiler *c);
 
 /* build.c */
 void build_settings(struct compiler *c);

@@ -79,11 +79,12 @@ static void declare_fields(struct compiler *c, struct declared *d, const struct 
 	buf_fini(&b);
 }
 
-static void declare_yaml(struct compiler *c, const struct entry *e)
+static void declare_yaml(struct compiler *c, const struct node *in, const struct entry *e)
 {
 	struct declared *d = declared_new(c, e->key->text, &e->key->at);
 	const struct node *id = node_get(e->value, "id"), *name = node_get(e->value, "name");
 
+	d->in = in;
 	d->has_id = id != NULL && id->kind == NODE_SCALAR && scalar_int(id->text, &d->id) == 0;
 	d->name = name != NULL && name->kind == NODE_SCALAR ? name->text : NULL;
 	declare_groups(c, d, node_get(e->value, "groups"));
@@ -106,6 +107,8 @@ static void index_devices(struct compiler *c)
 		if (first != NULL && (first->refused || d->refused)) { /* one mistake is told already, and is enough */
 			if (d->refused)
 				continue;
+		} else if (first != NULL && first->in != NULL && first->in == d->in) {
+			continue; /* a key given twice, which was told when the file was read */
 		} else if (first != NULL) {
 			problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &d->at, "device %s is declared twice", diag_quote(c->diag, d->ident, d->len)),
 				&first->at, "first declared here");
@@ -127,12 +130,9 @@ static void index_devices(struct compiler *c)
 
 void devices_declare(struct compiler *c)
 {
-	for (unsigned i = 0; i < c->nfiles; i++) {
-		const struct node *map = node_get(c->files[i].root, "devices");
-
-		for (unsigned k = 0; map != NULL && map->kind == NODE_MAP && k < map->n; k++)
-			declare_yaml(c, &map->entries[k]);
-	}
+	for (unsigned i = 0; i < c->ndevices; i++)
+		for (unsigned k = 0; k < c->devices[i]->n; k++)
+			declare_yaml(c, c->devices[i], &c->devices[i]->entries[k]);
 	for (unsigned i = 0; i < c->ncsv; i++)
 		devices_from(c, c->csv[i]);
 	index_devices(c);

@@ -157,6 +157,7 @@ void devices_from(struct compiler *c, const struct node *named)
 	text = c->loader->read(c->loader->arg, path, &len, why, sizeof(why));
 	if (text == NULL) {
 		diag_add(c->diag, DIAG_UNREADABLE, &named->at, "%s can't be read: %s", path, why);
+		c->devices_lost = true;
 		return;
 	}
 	skip = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -164,13 +165,17 @@ void devices_from(struct compiler *c, const struct node *named)
 	free(text);
 	if (!utf8_valid(csv->source->text, csv->source->len, &bad) || memchr(csv->source->text, '\0', csv->source->len) != NULL) {
 		diag_add(c->diag, DIAG_UTF8, &(struct mark){ .source = csv->source }, "the file is not UTF-8 text");
+		c->devices_lost = true;
 		return;
 	}
 	if (read_header(c, csv, &named->at, header, columns)) {
 		ncolumns = csv->n;
 		while (csv_row(csv))
 			declare_row(c, csv, header, columns, ncolumns);
+	} else {
+		c->devices_lost = true;
 	}
 	if (csv->fault != NULL)
 		diag_add(c->diag, DIAG_CSV, &csv->at[csv->n], "%s", csv->fault);
+	c->devices_lost = c->devices_lost || csv->fault != NULL;
 }

@@ -75,9 +75,9 @@ static bool load_one(struct compiler *c, const char *path, const struct mark *na
 		diag_add(c->diag, DIAG_UNREADABLE, named, "%s can't be read: %s", path, why);
 		return false;
 	}
-	c->files[c->nfiles - 1].root = tree_read_text(c->arena, path, text, len, c->order++, c->diag);
+	c->files[c->nfiles - 1].root = tree_read_on(c->arena, path, text, len, c->order++, c->diag);
 	free(text);
-	return c->files[c->nfiles - 1].root != NULL;
+	return c->files[c->nfiles - 1].root != NULL && !c->files[c->nfiles - 1].root->partial;
 }
 
 static bool include(struct compiler *c, const char *file, const struct node *pattern)
@@ -131,36 +131,55 @@ static struct node *node_of(struct compiler *c, enum node_kind kind, unsigned ro
 	return n;
 }
 
-static const struct node *part(const struct file *f, const char *key, enum node_kind kind)
+/* The values of a key of the top level in all files. One in which it stands twice has been told of; both count. */
+static const struct node **all_parts(struct compiler *c, const char *key, enum node_kind kind, unsigned *n)
 {
-	const struct node *n = node_get(f->root, key);
+	const struct node **parts = NULL;
 
-	return n != NULL && n->kind == kind ? n : NULL;
+	for (bool room = true; room || parts == NULL; room = false) {
+		if (!room)
+			parts = arena_alloc(c->arena, (*n + 1) * sizeof(*parts));
+		*n = 0;
+		for (unsigned i = 0; i < c->nfiles; i++) {
+			const struct node *root = c->files[i].root;
+
+			for (unsigned k = 0; root != NULL && root->kind == NODE_MAP && k < root->n; k++)
+				if (root->entries[k].value->kind == kind && node_is(root->entries[k].key, key)) {
+					if (parts != NULL)
+						parts[*n] = root->entries[k].value;
+					++*n;
+				}
+		}
+	}
+	return parts;
 }
 
+/* A name given twice is looked at each time; whoever names it means the first. */
 static void merge_section(struct compiler *c, struct section *s, const char *key, const char *one)
 {
-	unsigned room = 0;
+	const struct node **parts;
+	unsigned room = 0, n;
 
 	s->key = key;
 	s->one = one;
 	map_init(&s->names);
-	for (unsigned i = 0; i < c->nfiles; i++)
-		room += part(&c->files[i], key, NODE_MAP) ? part(&c->files[i], key, NODE_MAP)->n : 0;
+	parts = all_parts(c, key, NODE_MAP, &n);
+	for (unsigned i = 0; i < n; i++)
+		room += parts[i]->n;
 	s->node = node_of(c, NODE_MAP, room, NULL);
-	for (unsigned i = 0; i < c->nfiles; i++) {
-		const struct node *from = part(&c->files[i], key, NODE_MAP);
+	for (unsigned i = 0; i < n; i++) {
+		const struct entry *begin = &s->node->entries[s->node->n];
 
-		for (unsigned k = 0; from != NULL && k < from->n; k++) {
-			struct entry *e = &from->entries[k], *first = map_get(&s->names, e->key->text, e->key->len);
+		for (unsigned k = 0; k < parts[i]->n; k++) {
+			struct entry *e = &s->node->entries[s->node->n++], *first;
 
-			if (first != NULL) {
+			*e = parts[i]->entries[k];
+			first = map_get(&s->names, e->key->text, e->key->len);
+			if (first == NULL)
+				map_put(&s->names, e->key->text, e->key->len, e);
+			else if (first < begin) /* else it was told when the file was read */
 				problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &e->key->at, "%s %s is defined twice", one,
 					diag_quote(c->diag, e->key->text, e->key->len)), &first->key->at, "first defined here");
-				continue;
-			}
-			s->node->entries[s->node->n] = *e;
-			map_put(&s->names, e->key->text, e->key->len, &s->node->entries[s->node->n++]);
 		}
 	}
 }
@@ -168,18 +187,21 @@ static void merge_section(struct compiler *c, struct section *s, const char *key
 static void merge_settings(struct compiler *c)
 {
 	struct node *all = node_of(c, NODE_MAP, 64, NULL);
+	const struct node **parts;
+	unsigned n;
 
-	for (unsigned i = 0; i < c->nfiles; i++) {
-		const struct node *from = part(&c->files[i], "settings", NODE_MAP);
+	parts = all_parts(c, "settings", NODE_MAP, &n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct entry *begin = &all->entries[all->n];
 
-		for (unsigned k = 0; from != NULL && k < from->n && all->n < 64; k++) {
-			const struct entry *first = node_entry(all, from->entries[k].key->text);
+		for (unsigned k = 0; k < parts[i]->n && all->n < 64; k++) {
+			const struct entry *e = &parts[i]->entries[k], *first = node_entry(all, e->key->text);
 
-			if (first != NULL)
-				problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &from->entries[k].key->at, "settings.%s is given twice",
-					from->entries[k].key->text), &first->key->at, "first given here");
-			else
-				all->entries[all->n++] = from->entries[k];
+			if (first == NULL)
+				all->entries[all->n++] = *e;
+			else if (first < begin)
+				problem_second(diag_add(c->diag, DIAG_DUPLICATE_KEY, &e->key->at, "settings.%s is given twice", e->key->text),
+					&first->key->at, "first given here");
 		}
 	}
 	c->kept->settings = all;
@@ -187,24 +209,29 @@ static void merge_settings(struct compiler *c)
 
 void load_merge(struct compiler *c)
 {
-	unsigned room = 0;
+	const struct node **lists;
+	unsigned room = 0, n;
 
 	merge_section(c, &c->kept->channels, "channels", "channel");
 	merge_section(c, &c->kept->groups, "groups", "group");
 	merge_section(c, &c->kept->destinations, "destinations", "destination");
 	merge_section(c, &c->kept->streams, "streams", "stream");
 	merge_settings(c);
-	for (unsigned i = 0; i < c->nfiles; i++)
-		room += part(&c->files[i], "subscriptions", NODE_LIST) ? part(&c->files[i], "subscriptions", NODE_LIST)->n : 0;
+	lists = all_parts(c, "subscriptions", NODE_LIST, &n);
+	for (unsigned i = 0; i < n; i++)
+		room += lists[i]->n;
 	c->kept->subscriptions = node_of(c, NODE_LIST, room, NULL);
-	c->csv = arena_alloc(c->arena, (c->nfiles + 1) * sizeof(*c->csv));
-	for (unsigned i = 0; i < c->nfiles; i++) {
-		const struct node *list = part(&c->files[i], "subscriptions", NODE_LIST);
-		struct node *csv = node_get(c->files[i].root, "devices-from");
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < lists[i]->n; k++)
+			c->kept->subscriptions->items[c->kept->subscriptions->n++] = lists[i]->items[k];
+	c->devices = all_parts(c, "devices", NODE_MAP, &c->ndevices);
+	c->csv = all_parts(c, "devices-from", NODE_SCALAR, &c->ncsv);
+}
 
-		for (unsigned k = 0; list != NULL && k < list->n; k++)
-			c->kept->subscriptions->items[c->kept->subscriptions->n++] = list->items[k];
-		if (csv != NULL && csv->kind == NODE_SCALAR && csv->len > 0)
-			c->csv[c->ncsv++] = csv;
-	}
+void sections_fini(struct kept *k)
+{
+	map_fini(&k->channels.names);
+	map_fini(&k->groups.names);
+	map_fini(&k->destinations.names);
+	map_fini(&k->streams.names);
 }

@@ -14,12 +14,16 @@
 /* Hints that cost time are given for the first of many mistakes only. */
 #define HINTS_MAX 50
 
-/* A section that is there under a misspelt key, or as a list, has been told; that its names are missing is no second mistake. */
-static bool is_misread(const struct compiler *c, const struct section *s)
+/* A section that is there under a misspelt key, or as a list, or not all of it, has been told; that its names are missing is no second mistake. */
+static bool is_misread(const struct compiler *c, const char *section, bool empty)
 {
-	for (unsigned i = 0; s->node->n == 0 && i < c->nfiles; i++) {
-		const struct node *root = c->files[i].root, *own = node_get(root, s->key);
+	for (unsigned i = 0; i < c->nfiles; i++) {
+		const struct node *root = c->files[i].root, *own = node_get(root, section);
 
+		if (own != NULL && own->partial)
+			return true;
+		if (!empty)
+			continue;
 		if (root == NULL || root->kind != NODE_MAP || (own != NULL && own->kind != NODE_MAP && !node_is_null(own)))
 			return true;
 		for (unsigned k = 0; k < root->n; k++)
@@ -36,7 +40,7 @@ static void tell_undeclared(struct compiler *c, const struct section *s, const c
 	struct buf list = BUF_INIT;
 	unsigned i;
 
-	if (is_misread(c, s))
+	if (is_misread(c, s->key, s->node->n == 0))
 		return;
 	p = diag_add(c->diag, DIAG_UNDECLARED, at, "there is no %s %s", s->one, diag_quote(c->diag, name, strlen(name)));
 	nearest_begin(&near, name);
@@ -66,6 +70,12 @@ static bool named(struct compiler *c, const struct section *s, const struct node
 	return e != NULL;
 }
 
+/* Were there devices that could not be read? */
+static bool devices_unknown(const struct compiler *c)
+{
+	return c->devices_lost || is_misread(c, "devices", c->kept->ndevices == 0);
+}
+
 static void ident_named(struct compiler *c, const struct node *n)
 {
 	struct problem *p;
@@ -75,11 +85,11 @@ static void ident_named(struct compiler *c, const struct node *n)
 		return;
 	if (strchr(n->text, '*') != NULL) {
 		device_narrower(c, n->text, n->len);
-		if (!device_any(c, n->text, n->len))
+		if (!device_any(c, n->text, n->len) && !devices_unknown(c))
 			diag_add(c->diag, DIAG_NO_MATCH, &n->at, "no declared device matches %s", diag_quote(c->diag, n->text, n->len));
 		return;
 	}
-	if (device_declared(c, n->text, n->len) != NULL)
+	if (device_declared(c, n->text, n->len) != NULL || devices_unknown(c))
 		return;
 	p = diag_add(c->diag, DIAG_UNDECLARED_IDENT, &n->at, "no device %s is declared", diag_quote(c->diag, n->text, n->len));
 	nearest_begin(&near, n->text);
@@ -178,7 +188,8 @@ static void check_format(struct compiler *c, const struct node *channel)
 
 /* ---- per-device data ------------------------------------------------------------------------------------------------------------ */
 
-const struct rule *device_data_rule(struct compiler *c, const struct node *stream)
+/* *sure: nothing of what could take data is unknown. */
+static const struct rule *data_rule(struct compiler *c, const struct node *stream, bool *sure)
 {
 	const struct node *to = node_get(stream, "to"), *transforms = node_get(stream, "transforms"), *type = NULL;
 	const struct entry *destination = to != NULL && to->kind == NODE_SCALAR ? map_gets(&c->kept->destinations.names, to->text) : NULL;
@@ -187,10 +198,12 @@ const struct rule *device_data_rule(struct compiler *c, const struct node *strea
 
 	if (destination != NULL)
 		type = node_get(destination->value, "type");
+	*sure = type != NULL && type->kind == NODE_SCALAR && rule_of_type(rule_of("destination"), type->text, &c->kept->types) != NULL;
 	for (unsigned i = 0; i <= n; i++) {
 		const struct node *name = i < n ? (transforms->items[i]->kind == NODE_MAP ? node_get(transforms->items[i], "use") : transforms->items[i]) : type;
 		const struct type_info *t = name != NULL && name->kind == NODE_SCALAR ? adapter(c, name->text) : NULL;
 
+		*sure = *sure && (t != NULL || i == n);
 		if (t == NULL || t->device_schema == NULL || t->device_schema->n == 0)
 			continue;
 		r = r == NULL ? schema_rule(c->kept->schema, t->device_schema, c->diag) : schema_extend(c->kept->schema, r, t->device_schema, c->diag);
@@ -200,15 +213,25 @@ const struct rule *device_data_rule(struct compiler *c, const struct node *strea
 	return r;
 }
 
+const struct rule *device_data_rule(struct compiler *c, const struct node *stream)
+{
+	bool sure;
+
+	return data_rule(c, stream, &sure);
+}
+
 static void check_data(struct compiler *c, const struct node *map, const struct entry *stream, const char *what)
 {
-	const struct rule *r = stream != NULL ? device_data_rule(c, stream->value) : NULL;
+	bool sure = false;
+	const struct rule *r = stream != NULL ? data_rule(c, stream->value, &sure) : NULL;
 
 	for (unsigned i = 0; map->kind == NODE_MAP && stream != NULL && i < map->n; i++) {
 		const struct entry *e = &map->entries[i];
 
 		if (e->value->kind != NODE_MAP || e->value->n == 0)
 			continue;
+		if (r == NULL && !sure)
+			return;
 		if (r == NULL) {
 			diag_add(c->diag, DIAG_CONFLICT, &e->key->at, "nothing in stream %s takes data of single devices",
 				diag_quote(c->diag, stream->key->text, stream->key->len));

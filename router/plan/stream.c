@@ -238,6 +238,7 @@ static void build_stream(struct compiler *c, struct stream *to, const struct ent
 	struct buf identity = BUF_INIT;
 	struct conf all;
 
+	c->partial = e->value->partial;
 	to->destination = &c->plan->destinations[d - destinations->node->entries];
 	c->kept->preferred[to->ix] = preferred(c, to->destination);
 	all = conf_of(rule_of("stream"), e->value, c->kept->preferred[to->ix]);

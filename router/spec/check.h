@@ -24,6 +24,7 @@ struct check {
 	const struct schema_types *types;
 	const char *what;
 	const struct frame *root;
+	bool strict;               /* what a partial node lacks counts */
 };
 
 void check_node(struct check *c, const struct rule *r, struct frame *f, const struct node *n);

@@ -65,6 +65,10 @@ struct problem *diag_add(struct diag *d, enum diag_code code, const struct mark 
 	struct problem *p;
 	va_list ap;
 
+	if (d->wanted != NULL && !d->wanted(d->wanted_arg, code)) {
+		d->overflow = (struct problem){ .list = NULL };
+		return &d->overflow;
+	}
 	if (code_is_error(code))
 		d->errors++;
 	else
@@ -172,6 +176,12 @@ const char *diag_quote(struct diag *d, const char *s, size_t n)
 	text = arena_strndup(d->arena, b.p, b.len);
 	buf_fini(&b);
 	return text;
+}
+
+void diag_only(struct diag *d, bool (*wanted)(void *arg, enum diag_code code), void *arg)
+{
+	d->wanted = wanted;
+	d->wanted_arg = arg;
 }
 
 unsigned diag_errors(const struct diag *d)

@@ -36,6 +36,9 @@ void problem_second(struct problem *p, const struct mark *at, const char *fmt, .
 /* s in double quotes, safe to print: control characters and broken UTF-8 escaped, cut at 60 characters. Lives with the list. */
 const char *diag_quote(struct diag *d, const char *s, size_t n);
 
+/* From here on only what `wanted` says yes to is a problem; NULL: everything is. */
+void diag_only(struct diag *d, bool (*wanted)(void *arg, enum diag_code code), void *arg);
+
 unsigned diag_errors(const struct diag *d);
 unsigned diag_warnings(const struct diag *d);
 /* 0, or EX_DATAERR (65) when something is not YAML or vectors fail, or EX_CONFIG (78) for all else. */

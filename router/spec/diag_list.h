@@ -26,6 +26,8 @@ struct diag {
 	unsigned n, cap;
 	unsigned errors, warnings, untold;
 	bool not_yaml;            /* something that makes the exit status 65 */
+	bool (*wanted)(void *arg, enum diag_code code);
+	void *wanted_arg;
 	struct problem overflow;     /* takes the lines of problems that are only counted */
 };
 

@@ -21,6 +21,14 @@ bool rule_has_required(const struct rule *r)
 	return false;
 }
 
+const struct rule *rule_of_type(const struct rule *r, const char *type, const struct schema_types *types)
+{
+	for (unsigned i = 0; i < r->ncases; i++)
+		if (strcmp(r->cases[i].value, type) == 0)
+			return r->cases[i].then;
+	return types != NULL && r->family != NULL ? types->find(types->arg, r->family, type) : NULL;
+}
+
 const struct rule *rule_select(const struct rule *r, const struct node *map, const struct schema_types *types)
 {
 	const struct node *type;
@@ -30,8 +38,5 @@ const struct rule *rule_select(const struct rule *r, const struct node *map, con
 	type = node_get(map, r->cases[0].key);
 	if (type == NULL || type->kind != NODE_SCALAR)
 		return NULL;
-	for (unsigned i = 0; i < r->ncases; i++)
-		if (strcmp(r->cases[i].value, type->text) == 0)
-			return r->cases[i].then;
-	return types != NULL && r->family != NULL ? types->find(types->arg, r->family, type->text) : NULL;
+	return rule_of_type(r, type->text, types);
 }

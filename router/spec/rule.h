@@ -58,6 +58,8 @@ struct rule {
 
 const struct property *rule_property(const struct rule *r, const char *name);
 bool rule_has_required(const struct rule *r);
+/* That of a type by its name; NULL: there is none. */
+const struct rule *rule_of_type(const struct rule *r, const char *type, const struct schema_types *types);
 /* The rule that a mapping with cases falls under by its `type`; r itself when it has none; NULL when there is no such type (or no type). */
 const struct rule *rule_select(const struct rule *r, const struct node *map, const struct schema_types *types);
 /* Of alternatives the one for this node's shape (mapping, list, scalar); r itself when it has no alternatives. */

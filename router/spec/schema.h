@@ -57,5 +57,7 @@ struct schema_types {
  * NULL. Literal secrets are hidden in their source, whose arena is `a`, and the first is kept there. True when nothing was wrong. */
 struct arena;
 bool schema_check(struct arena *a, const struct rule *r, const struct node *n, const char *what, const struct schema_types *types, struct diag *d);
+/* The same without telling anything; and what a partial node (tree.h) lacks counts. */
+bool schema_satisfied(struct arena *a, const struct rule *r, const struct node *n, const struct schema_types *types);
 
 #endif

@@ -160,7 +160,8 @@ static void check_some_of(struct check *c, const struct rule *r, const struct fr
 	buf_fini(&list);
 }
 
-static void tell_unknown_type(struct check *c, const struct rule *r, const struct node *type)
+/* Returns the rule of the type that was meant, as far as can be guessed: what else is wrong is said of that. */
+static const struct rule *tell_unknown_type(struct check *c, const struct rule *r, const struct node *type)
 {
 	struct nearest near;
 	struct buf list = BUF_INIT;
@@ -168,7 +169,7 @@ static void tell_unknown_type(struct check *c, const struct rule *r, const struc
 	const char *name;
 
 	if (c->types != NULL && c->types->told != NULL && c->types->told(c->types->arg, type->text))
-		return;
+		return NULL;
 	nearest_begin(&near, type->text);
 	for (unsigned i = 0; i < r->ncases; i++) {
 		nearest_try(&near, r->cases[i].value);
@@ -184,6 +185,13 @@ static void tell_unknown_type(struct check *c, const struct rule *r, const struc
 	problem_near(p, nearest_found(&near));
 	problem_note(p, "there are: %s", list.p ? list.p : "none");
 	buf_fini(&list);
+	return nearest_found(&near) != NULL ? rule_of_type(r, nearest_found(&near), c->types) : NULL;
+}
+
+/* What it lacks may stand in what could not be read. */
+static bool may_lack(const struct check *c, const struct node *n)
+{
+	return n->partial && !c->strict;
 }
 
 /* The rule a mapping with a `type` falls under, NULL when that can't be said (and has been told). */
@@ -195,21 +203,28 @@ static const struct rule *select_case(struct check *c, const struct rule *r, str
 	if (type == NULL) {
 		for (unsigned i = 0; i < n->n; i++)
 			if (nearest_distance(n->entries[i].key->text, r->cases[0].key) == 1) {
+				chosen = n->entries[i].value->kind == NODE_SCALAR ? rule_of_type(r, n->entries[i].value->text, c->types) : NULL;
+				if (chosen != NULL && !chosen->planned)
+					return chosen; /* by which the key will be told to be unknown */
 				problem_near(diag_add(c->diag, DIAG_UNKNOWN_KEY, &n->entries[i].key->at, "unknown key %s %s",
 					diag_quote(c->diag, n->entries[i].key->text, n->entries[i].key->len), where(c, f)), r->cases[0].key);
 				return NULL;
 			}
+		if (may_lack(c, n))
+			return NULL;
 		diag_add(c->diag, DIAG_MISSING_KEY, frame_mark(f), "missing key \"%s\" %s", r->cases[0].key, where(c, f));
 		return NULL;
 	}
+	if (type->partial)
+		return NULL;
 	if (type->kind != NODE_SCALAR || (node_is_null(type) && !node_is(type, "null"))) {
 		diag_add(c->diag, DIAG_WRONG_KIND, &type->at, "\"%s\" must be a name, not %s", r->cases[0].key, node_kind_name(type));
 		return NULL;
 	}
 	chosen = rule_select(r, n, c->types);
 	if (chosen == NULL) {
-		tell_unknown_type(c, r, type);
-		return NULL;
+		chosen = tell_unknown_type(c, r, type);
+		return chosen == NULL || chosen->planned ? NULL : chosen;
 	}
 	if (chosen->planned) {
 		diag_add(c->diag, DIAG_PLANNED, &type->at, "%s type %s is not available in this version", r->family ? r->family : "the",
@@ -230,6 +245,7 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 {
 	const char *meant[8];
 	unsigned nmeant = 0;
+	const char *chosen_by = r->ncases > 0 ? r->cases[0].key : NULL;
 
 	if (r->ncases > 0) {
 		r = select_case(c, r, f, n);
@@ -241,6 +257,8 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 		const struct entry *e = &n->entries[i];
 		const struct property *p = rule_property(r, e->key->text);
 
+		if (p != NULL && chosen_by != NULL && strcmp(p->name, chosen_by) == 0)
+			continue;
 		if (p != NULL) {
 			if (p->rule->planned)
 				diag_add(c->diag, DIAG_PLANNED, &e->key->at, "\"%s\" %s is not available in this version", p->name, where(c, f));
@@ -261,7 +279,7 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 		const struct property *p = &r->properties[i];
 		bool told = false;
 
-		if (!p->required || node_get(n, p->name) != NULL)
+		if (!p->required || may_lack(c, n) || node_get(n, p->name) != NULL)
 			continue;
 		/* A misspelt key is one mistake, not two. */
 		for (unsigned k = 0; k < nmeant; k++)
@@ -269,9 +287,9 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 		if (!told)
 			diag_add(c->diag, DIAG_MISSING_KEY, frame_mark(f), "missing key \"%s\" %s", p->name, where(c, f));
 	}
-	if (r->some_of != NULL && nmeant == 0)
+	if (r->some_of != NULL && nmeant == 0 && !may_lack(c, n))
 		check_some_of(c, r, f, n);
-	if (r->min_properties > 0 && n->n < r->min_properties)
+	if (r->min_properties > 0 && n->n < r->min_properties && !may_lack(c, n))
 		note_allowed(diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s needs at least %llu %s", frame_name(c, f),
 			(unsigned long long)r->min_properties, r->min_properties == 1 ? "entry" : "entries"), r);
 	if (r->max_properties > 0 && n->n > r->max_properties)
@@ -311,7 +329,7 @@ static void check_list(struct check *c, const struct rule *r, struct frame *f, c
 	}
 	if (r->unique)
 		check_unique(c, f, n);
-	if (n->n < r->min_items)
+	if (n->n < r->min_items && !may_lack(c, n))
 		diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s needs at least %llu item%s", frame_name(c, f), (unsigned long long)r->min_items,
 			r->min_items == 1 ? "" : "s");
 	if (r->max_items > 0 && n->n > r->max_items)
@@ -409,6 +427,8 @@ void check_node(struct check *c, const struct rule *r, struct frame *f, const st
 {
 	const struct rule *shape = rule_shape(r, n);
 
+	if (n->kind == NODE_SCALAR && n->partial)
+		return;
 	if (n->kind == NODE_SCALAR && node_is_null(n)) {
 		if (takes_null(r)) {
 			if (r->kind == KIND_NONE && rule_has_required(r))
@@ -439,4 +459,16 @@ bool schema_check(struct arena *a, const struct rule *r, const struct node *n, c
 
 	check_node(&c, r, &root, n);
 	return diag_errors(d) == errors;
+}
+
+bool schema_satisfied(struct arena *a, const struct rule *r, const struct node *n, const struct schema_types *types)
+{
+	struct frame root = { .rule = r, .node = n };
+	struct check c = { .arena = a, .diag = diag_new_quiet(), .types = types, .root = &root, .strict = true };
+	bool fits;
+
+	check_node(&c, r, &root, n);
+	fits = diag_errors(c.diag) == 0;
+	diag_free(c.diag);
+	return fits;
 }

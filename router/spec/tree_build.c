@@ -93,7 +93,8 @@ static const struct node *key_known(struct level *level, struct node *key)
 	}
 	if (level->keys.n == 0)
 		for (unsigned i = 0; i < map->n; i++)
-			map_put(&level->keys, map->entries[i].key->text, map->entries[i].key->len, map->entries[i].key);
+			if (map_get(&level->keys, map->entries[i].key->text, map->entries[i].key->len) == NULL)
+				map_put(&level->keys, map->entries[i].key->text, map->entries[i].key->len, map->entries[i].key);
 	return map_get(&level->keys, key->text, key->len);
 }
 
@@ -104,20 +105,25 @@ static void take_key(struct build *b, struct level *level, struct node *key)
 
 	level->key = key;
 	level->skip = true;
+	if (key->partial) {
+		level->node->partial = true;
+		return;
+	}
 	if (key->kind != NODE_SCALAR || node_is_null(key)) {
 		diag_add(b->diag, DIAG_BAD_KEY, &key->at, "a key must be a text, not %s", node_kind_name(key));
+		level->node->partial = true;
 		return;
 	}
 	if (!key->quoted && strcmp(key->text, "<<") == 0) {
 		p = diag_add(b->diag, DIAG_MERGE_KEY, &key->at, "merge keys (`<<`) are not supported");
 		problem_note(p, "aliases of whole values are: retry: *patient");
+		level->node->partial = true;
 		return;
 	}
 	first = key_known(level, key);
 	if (first != NULL) {
 		p = diag_add(b->diag, DIAG_DUPLICATE_KEY, &key->at, "key %s is given twice", diag_quote(b->diag, key->text, key->len));
 		problem_second(p, &first->at, "first given here");
-		return;
 	}
 	level->skip = false;
 }
@@ -145,10 +151,18 @@ static void attach(struct build *b, struct node *n)
 	if (!level->skip) {
 		parent->entries = grown(b, level, parent->entries, sizeof(struct entry));
 		parent->entries[parent->n++] = (struct entry){ level->key, n };
-		if (level->keys.n > 0)
+		if (level->keys.n > 0 && map_get(&level->keys, level->key->text, level->key->len) == NULL)
 			map_put(&level->keys, level->key->text, level->key->len, level->key);
 	}
 	level->key = NULL;
+}
+
+/* Its text is not what was meant. */
+static void scalar_is_lost(struct node *n)
+{
+	n->partial = n->quoted = true;
+	n->text = "";
+	n->len = 0;
 }
 
 /* The tags of YAML's core schema are understood; whether they fit is for the schema to say. */
@@ -176,6 +190,8 @@ static void check_tag(struct build *b, struct node *n, const char *tag)
 	}
 	problem_note(diag_add(b->diag, DIAG_TAG, &n->at, "unknown tag %s", diag_quote(b->diag, tag, strlen(tag))),
 		"a text that begins with `!` needs quotes");
+	if (n->kind == NODE_SCALAR)
+		scalar_is_lost(n);
 }
 
 struct node *build_scalar(struct build *b, const struct span *at, const char *text, size_t len, bool quoted, const char *anchor, const char *tag)
@@ -189,7 +205,7 @@ struct node *build_scalar(struct build *b, const struct span *at, const char *te
 	check_tag(b, n, tag);
 	if (memchr(n->text, '\0', n->len) != NULL) {
 		diag_add(b->diag, DIAG_CONTROL, &n->at, "the text holds a NUL character");
-		n->len = strlen(n->text);
+		scalar_is_lost(n);
 	}
 	attach(b, n);
 	a = anchor_new(b, anchor, n);
@@ -250,7 +266,6 @@ void build_alias(struct build *b, const struct span *place, const char *name)
 		return;
 	}
 	n = node_new(b, NODE_SCALAR, place);
-	n->text = "";
-	n->quoted = true;
+	scalar_is_lost(n);
 	attach(b, n);
 }

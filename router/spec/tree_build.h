@@ -52,7 +52,8 @@ void build_end(struct build *b, const struct span *at);
  * wrong with it, and nothing was told; what it left in the arena is of no use. The text has passed yaml.c's look at its bytes. */
 bool plain_read(struct arena *a, struct source *s, struct node **root);
 
-/* yaml.c: the same text through libyaml, all that is wrong told. NULL: it holds nothing; after an error it may be anything. */
+/* yaml.c: the same text through libyaml, all that is wrong told. NULL: it holds nothing. Where reading
+ * ended before the text did, the root is partial, and so is what was read last at each depth: it may not be what was meant. */
 struct node *yaml_read(struct arena *a, struct source *s, struct diag *d);
 
 #endif

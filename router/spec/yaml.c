@@ -20,6 +20,7 @@ struct reader {
 	struct build b;
 	unsigned documents;
 	bool ended;           /* by a line `...` */
+	bool cut;             /* not all was read */
 };
 
 static struct span span_of(const yaml_mark_t *from, const yaml_mark_t *to)
@@ -188,6 +189,15 @@ static void take_event(struct reader *r, const yaml_event_t *e)
 	}
 }
 
+/* Of what was read last nobody knows whether it was all, or meant like that. */
+static void leave_open(struct node *n)
+{
+	while (n != NULL) {
+		n->partial = true;
+		n = n->kind == NODE_SCALAR || n->n == 0 ? NULL : n->kind == NODE_LIST ? n->items[n->n - 1] : n->entries[n->n - 1].value;
+	}
+}
+
 struct node *yaml_read(struct arena *a, struct source *s, struct diag *d)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
@@ -206,6 +216,7 @@ struct node *yaml_read(struct arena *a, struct source *s, struct diag *d)
 
 		if (!yaml_parser_parse(&y, &e)) {
 			tell_syntax(r, &y);
+			r->cut = !r->ended;
 			break;
 		}
 		take_event(r, &e);
@@ -215,12 +226,16 @@ struct node *yaml_read(struct arena *a, struct source *s, struct diag *d)
 	}
 	yaml_parser_delete(&y);
 	root = r->b.root;
+	if (r->cut)
+		leave_open(root);
+	else if (r->b.depth > 0) /* stopped at a bound: it is not worth a look */
+		root = NULL;
 	build_fini(&r->b);
 	free(r);
 	return root;
 }
 
-struct node *tree_read(struct arena *a, struct source *s, struct diag *d)
+static struct node *read_on(struct arena *a, struct source *s, struct diag *d)
 {
 	unsigned errors = diag_errors(d);
 	struct node *root = NULL;
@@ -229,21 +244,43 @@ struct node *tree_read(struct arena *a, struct source *s, struct diag *d)
 		diag_add(d, DIAG_TOO_BIG, &(struct mark){ .source = s }, "the file has %zu bytes; %u are allowed", s->len, TREE_BYTES_MAX);
 	else
 		check_bytes(s, d);
-	if (diag_errors(d) == errors && !plain_read(a, s, &root))
+	if (diag_errors(d) > errors)
+		return NULL;
+	if (!plain_read(a, s, &root))
 		root = yaml_read(a, s, d);
+	if (root == NULL && diag_errors(d) > errors)
+		return NULL;
 	if (root == NULL || node_is_null(root)) {
 		root = arena_alloc(a, sizeof(*root));
 		root->at = (struct mark){ s, 1, 1, 1 };
 	}
+	return root;
+}
+
+struct node *tree_read(struct arena *a, struct source *s, struct diag *d)
+{
+	unsigned errors = diag_errors(d);
+	struct node *root = read_on(a, s, d);
+
 	return diag_errors(d) == errors ? root : NULL;
 }
 
-struct node *tree_read_text(struct arena *a, const char *name, const char *text, size_t len, unsigned order, struct diag *d)
+static struct source *source_of(struct arena *a, const char *name, const char *text, size_t len, unsigned order)
 {
 	/* The mark some editors put in front of UTF-8 is no part of the text. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
 		len -= 3;
 	}
-	return tree_read(a, source_new(a, name, text, len, order), d);
+	return source_new(a, name, text, len, order);
+}
+
+struct node *tree_read_text(struct arena *a, const char *name, const char *text, size_t len, unsigned order, struct diag *d)
+{
+	return tree_read(a, source_of(a, name, text, len, order), d);
+}
+
+struct node *tree_read_on(struct arena *a, const char *name, const char *text, size_t len, unsigned order, struct diag *d)
+{
+	return read_on(a, source_of(a, name, text, len, order), d);
 }
