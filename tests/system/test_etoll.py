@@ -13,6 +13,7 @@ import pytest
 
 from lab import ROOT, Authority, Platform, balanced, free_port
 from lab.kas import POISON, UNWANTED, Kas, key
+from test_commands import run
 
 SPEC = """
 sluice: 1
@@ -379,6 +380,25 @@ def test_what_is_wrong_for_every_row_holds_the_stream(kas, program, status):
     last_word(port)
     counts = settled(p)
     assert counts["accepted"] > 20 and counts["dead"] < 10 and balanced(counts)
+
+
+def test_a_row_that_spoils_its_body_is_found_by_halving(kas, program):
+    there = kas()
+    port = free_port()
+    p = program(SPEC.format(port=port, url=there.url, serial="x", tls="", more="batch: {messages: 1000, linger: 500ms}"))
+    load = Load(port, None)
+    load.deliver([("d1", '{"ident":"d1","timestamp":%d,"position.latitude":52,"position.longitude":20,"position.altitude":%s}'
+                  % (1700000000 + n, POISON if n == 317 else 100)) for n in range(1000)])
+    counts = settled(p)
+    last_word(port)
+    counts = settled(p)
+    taken = [key(row) for row, outcome in there.offered if outcome == "taken"]
+    assert counts["accepted"] == 1000 and counts["dead"] == 1 and balanced(counts), counts
+    assert len(taken) == len(set(taken)) == 1000 and ("d1", 1700000317000000) not in taken
+    assert there.bodies <= 2 * 10 + 8, there.bodies   # a thousand rows are halved ten times
+    assert there.faults == []
+    letter = json.loads(run("dead", "list", "--json", p.file, "toll").splitlines()[0])
+    assert "too poisonous" in letter["reason"] or letter["status"] == 415, letter
 
 
 def test_an_answer_too_long_to_find_the_rows_in_is_made_shorter(kas, program):
