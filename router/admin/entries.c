@@ -11,21 +11,6 @@
 
 #define PAGE_BYTES (1u << 20)
 
-void entries_buffer(struct buf *out, const char *name, const char *stream, bool enabled, const struct buffer_counts *n)
-{
-	buf_adds(out, "{\"name\":");
-	buf_addjson(out, name, strlen(name));
-	if (stream) {
-		buf_adds(out, ",\"stream\":");
-		buf_addjson(out, stream, strlen(stream));
-		buf_addf(out, ",\"sent\":%s", enabled ? "true" : "false");
-	}
-	buf_addf(out, ",\"messages\":%llu,\"bytes\":%llu,\"letters\":%llu,\"oldest_age\":", (unsigned long long)n->buffered,
-		(unsigned long long)n->bytes, (unsigned long long)n->dead_kept);
-	time_us_write(out, n->oldest_age_us);
-	buf_adds(out, "}\n");
-}
-
 struct page { struct buf *out; unsigned n, most; uint64_t next; };
 
 static void one(struct page *p, const struct kept *k, unsigned i)

@@ -43,7 +43,7 @@ int buffers_command(struct buffers *b, const char *command, uint64_t from, const
 
 /* ---- page after page --------------------------------------------------------------------------------------------------------- */
 
-struct tally { uint64_t sent, skipped, left, settled; char why[512], full[512]; unsigned vain; uint64_t next, entry; };
+struct tally { uint64_t sent, skipped, left, settled, states; char why[512], full[512]; unsigned vain; uint64_t next, entry; };
 
 static void add_up(struct buffers *b, struct tally *t)
 {
@@ -57,6 +57,7 @@ static void add_up(struct buffers *b, struct tally *t)
 		t->skipped += lines_number(&l, "skipped");
 		t->left += lines_number(&l, "left");
 		t->settled += lines_number(&l, "settled");
+		t->states += lines_number(&l, "states");
 		if (lines_has(&l, "why") && !t->why[0])
 			snprintf(t->why, sizeof t->why, "%s", lines_text(&l, "why", NULL));
 		snprintf(t->full, sizeof t->full, "%s", lines_has(&l, "full") ? lines_text(&l, "full", NULL) : lines_text(&l, "later", NULL));
@@ -137,10 +138,14 @@ static int settle(struct buffers *b, bool dead)
 		status = streams_clear(b->place.data, "set-aside", b->stream, &t.settled);
 	else
 		status = work(b, "buffers-settle", dead ? ",\"dead\":true" : "", &t);
-	if (b->json)
-		printf("{\"%s\":%" PRIu64 "}\n", dead ? "dead" : "dropped", t.settled);
+	if (b->json && dead)
+		printf("{\"dead\":%" PRIu64 "}\n", t.settled);
+	else if (b->json)
+		printf("{\"dropped\":%" PRIu64 ",\"states\":%" PRIu64 "}\n", t.settled, t.states);
 	else if (status == 0 || t.settled)
 		printf("%" PRIu64 " messages %s\n", t.settled, dead ? "are dead letters now" : "dropped");
+	if (!b->json && t.states)
+		printf("what adapters kept of %" PRIu64 " idents is forgotten\n", t.states);
 	return status;
 }
 
@@ -158,12 +163,15 @@ static int drop(struct buffers *b)
 		return EX_DATAERR;
 	}
 	if (!b->yes && (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))) {
-		fprintf(stderr, "sluice: %" PRIu64 " messages wait in this buffer and would be given up; --yes says that this is meant\n", b->messages);
+		fprintf(stderr, "sluice: %" PRIu64 " messages wait in this buffer and would be given up%s; --yes says that this is meant\n", b->messages,
+			b->states ? ", and with the stream's last buffer what adapters kept of its idents" : "");
 		return EX_USAGE;
 	}
 	if (!b->yes) {
-		fprintf(stderr, "Give up %" PRIu64 " messages (%s) of %s? They will not be sent. [y/N] ", b->messages,
-			say_size((double)b->bytes, size, sizeof size), b->name);
+		fprintf(stderr, "Give up %" PRIu64 " messages (%s) of %s? They will not be sent. ", b->messages, say_size((double)b->bytes, size, sizeof size), b->name);
+		if (b->states)
+			fprintf(stderr, "With the stream's last buffer goes what adapters kept of %" PRIu64 " idents. ", b->states);
+		fputs("[y/N] ", stderr);
 		if (!fgets(line, sizeof line, stdin) || (line[0] != 'y' && line[0] != 'Y'))
 			return EX_USAGE;
 	}

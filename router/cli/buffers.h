@@ -11,6 +11,7 @@ struct buffers {
 	char stream[256];          /* the stream that has it now, or "" */
 	uint32_t number;           /* of a store that lies still */
 	uint64_t messages, bytes;
+	uint64_t states;           /* of its stream */
 	const char *to_stream;
 	bool json, yes, as_it_is;
 	uint64_t newest, oldest;

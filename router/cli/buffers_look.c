@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "admin/entries.h"
+#include "admin/listing.h"
 #include "base/arena.h"
 #include "cli/buffers.h"
 #include "store/store.h"
@@ -13,20 +14,15 @@
 #define PAGE 1000
 #define PEEK 10
 
-static bool still_one(void *arg, uint32_t number, const char *name, const struct buffer_counts *n)
-{
-	(void)number;
-	if (n->buffered || n->dead_kept)
-		entries_buffer(arg, name, NULL, false, n);
-	return true;
-}
-
 static int read_list(struct buffers *b)
 {
 	if (b->place.running)
 		return buffers_command(b, "buffers-list", 0, "");
+	struct listing *l = listing_read(b->place.store);
+
 	buf_clear(&b->answer);
-	store_each_name(b->place.store, NAME_BUFFER, still_one, &b->answer);
+	listing_write(l, NULL, &b->answer);
+	listing_free(l);
 	return 0;
 }
 
@@ -39,7 +35,7 @@ int buffers_list(struct buffers *b)
 	if (status != 0)
 		return status;
 	if (!b->json)
-		printf("%-40s %-16s %10s %10s %9s %8s\n", "BUFFER", "STREAM", "MESSAGES", "SIZE", "OLDEST", "LETTERS");
+		printf("%-40s %-16s %10s %10s %9s %8s %8s\n", "BUFFER", "STREAM", "MESSAGES", "SIZE", "OLDEST", "LETTERS", "STATES");
 	lines_open(&l, &b->answer);
 	while (lines_next(&l)) {
 		if (lines_has(&l, "ok"))
@@ -51,7 +47,8 @@ int buffers_list(struct buffers *b)
 		printf("%-40s ", lines_text(&l, "name", NULL));
 		printf("%-16s ", lines_has(&l, "stream") ? lines_text(&l, "stream", NULL) : b->place.running ? "none: kept" : "-");
 		printf("%10" PRIu64 " %10s ", lines_number(&l, "messages"), say_size((double)lines_number(&l, "bytes"), size, sizeof size));
-		printf("%9s %8" PRIu64 "\n", say_age(lines_seconds(&l, "oldest_age"), age, sizeof age), lines_number(&l, "letters"));
+		printf("%9s %8" PRIu64 " %8" PRIu64 "\n", say_age(lines_seconds(&l, "oldest_age"), age, sizeof age), lines_number(&l, "letters"),
+			lines_number(&l, "states"));
 	}
 	lines_close(&l);
 	return 0;
@@ -63,6 +60,7 @@ static void take(struct buffers *b, struct lines *l)
 	snprintf(b->stream, sizeof b->stream, "%s", lines_flag(l, "sent") ? lines_text(l, "stream", NULL) : "");
 	b->messages = lines_number(l, "messages");
 	b->bytes = lines_number(l, "bytes");
+	b->states = lines_number(l, "states");
 }
 
 int buffers_find(struct buffers *b, const char *name, bool kept)

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "admin/entries.h"
+#include "admin/listing.h"
 #include "again.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -29,27 +30,34 @@
 
 /* ---- which there are -------------------------------------------------------------------------------------------------------- */
 
-struct listing { const struct plan *plan; struct buf *out; };
+struct list { struct command *command; struct listing *listing; };
 
-static bool list_one(void *arg, uint32_t number, const char *name, const struct buffer_counts *n)
+static void look_for_list(void *arg)
 {
-	const struct listing *l = arg;
-	const struct stream *s = owner_stream(l->plan, number);
+	struct list *l = arg;
 
-	if (s || n->buffered || n->dead_kept)
-		entries_buffer(l->out, name, s ? s->name : NULL, s && s->enabled, n);
-	return true;
+	l->listing = listing_read(l->command->engine->store);
+}
+
+static void answer_list(void *arg)
+{
+	struct list *l = arg;
+	struct buf out = BUF_INIT;
+
+	listing_write(l->listing, l->command->engine->plan, &out);
+	listing_free(l->listing);
+	buf_adds(&out, "{\"ok\":true}\n");
+	command_answer(l->command, out.p, out.len);
+	buf_fini(&out);
+	free(l);
 }
 
 void command_buffers_list(struct command *c)
 {
-	struct buf out = BUF_INIT;
-	struct listing l = { c->engine->plan, &out };
+	struct list *l = xcalloc(1, sizeof *l);
 
-	store_each_name(c->engine->store, NAME_BUFFER, list_one, &l);
-	buf_adds(&out, "{\"ok\":true}\n");
-	command_answer(c, out.p, out.len);
-	buf_fini(&out);
+	l->command = c;
+	desk_run(c->engine->desk, look_for_list, answer_list, l);
 }
 
 /* ---- work on one ------------------------------------------------------------------------------------------------------------- */
@@ -64,6 +72,8 @@ struct page {
 	struct buf out;
 	bool dead;
 	unsigned settled, nblocks, damaged;
+	int64_t states;
+	char stream[1024], later[256];
 	struct { uint64_t position; uint32_t rendering; uint64_t bits[SPAN_ENTRIES_MAX / 64]; } blocks[SETTLE_BLOCKS];
 };
 
@@ -270,6 +280,62 @@ static void look_for_settle(void *arg)
 	store_each_kept(p->store, p->owner.number, p->from, copy_bits, p);
 }
 
+static void answer_settled(void *arg)
+{
+	struct page *p = arg;
+
+	buf_addf(&p->out, "{\"ok\":true,\"settled\":%u,\"states\":%lld,\"next\":%llu", p->settled, (long long)p->states, (unsigned long long)p->next);
+	if (p->later[0]) {
+		buf_adds(&p->out, ",\"later\":");
+		buf_addjson(&p->out, p->later, strlen(p->later));
+	}
+	buf_adds(&p->out, "}\n");
+	answer(p);
+}
+
+/* ---- with the last buffer of a stream that is gone goes what adapters kept */
+
+struct others { const char *stream; size_t len; bool wait; };
+
+static bool waits_too(void *arg, uint32_t number, const char *name, const struct buffer_counts *n)
+{
+	struct others *o = arg;
+
+	(void)number;
+	o->wait = n->buffered && strncmp(name, o->stream, o->len) == 0 && strncmp(name + o->len, " > ", 3) == 0;
+	return !o->wait;
+}
+
+static void drop_states(void *arg)
+{
+	struct page *p = arg;
+	struct others o = { p->stream, strlen(p->stream), false };
+
+	store_each_name(p->store, NAME_BUFFER, waits_too, &o);
+	uint32_t stream = store_find_name(p->store, NAME_STREAM, p->stream);
+
+	if (o.wait || !stream)
+		return;
+	p->states = store_drop_states(p->store, stream);
+	if (p->states >= 0)
+		return;
+	p->states = 0;
+	p->next = p->from ? p->from : 1;
+	snprintf(p->later, sizeof p->later, "what adapters kept could not be given up: the disk refused (see the log)");
+}
+
+static void to_drop_states(void *arg)
+{
+	struct page *p = arg;
+	const char *buffer = command_text(p->command, "name"), *end = strstr(buffer, " > ");
+
+	snprintf(p->stream, sizeof p->stream, "%.*s", end ? (int)(end - buffer) : 0, buffer);
+	if (p->next || p->dead || !p->stream[0] || plan_stream(p->command->engine->plan, p->stream))
+		answer_settled(p);
+	else
+		desk_run(p->command->engine->desk, drop_states, answer_settled, p);
+}
+
 static void settled(void *arg, enum ticket_result result, const char *why)
 {
 	struct page *p = arg;
@@ -277,14 +343,9 @@ static void settled(void *arg, enum ticket_result result, const char *why)
 	if (result != TICKET_TAKEN) {
 		p->settled = 0;
 		p->next = p->from ? p->from : 1;
+		snprintf(p->later, sizeof p->later, "%s", why);
 	}
-	buf_addf(&p->out, "{\"ok\":true,\"settled\":%u,\"next\":%llu", p->settled, (unsigned long long)p->next);
-	if (result != TICKET_TAKEN) {
-		buf_adds(&p->out, ",\"later\":");
-		buf_addjson(&p->out, why, strlen(why));
-	}
-	buf_adds(&p->out, "}\n");
-	mailbox_post(p->command->engine->mail, answer, p);
+	mailbox_post(p->command->engine->mail, to_drop_states, p);
 }
 
 static void settle(void *arg)

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/commit.h"
+#include "store/states.h"
 #include "store/pack.h"
 
 #define COMPACT_AT_ONCE 256
@@ -378,6 +379,7 @@ static void refuse_waiting(struct store *s, const char *why)
 		c->names = mine;
 		c->changes = mine_too;
 	}
+	states_drops_end(s, false);
 	ports_signal(s);
 }
 

@@ -312,7 +312,13 @@ struct store {
 	unsigned ncompact;
 	struct name *name_asks;     /* to be written */
 	struct name_changes *name_changes; /* likewise */
-	struct state_drop { uint32_t stream; bool done; struct state_drop *next; } *state_drops;
+	struct state_drop {         /* it lies on the stack of who waits */
+		uint32_t stream;
+		bool last;              /* commit: nothing is left after the one under way */
+		enum { DROP_WAITS, DROP_MADE, DROP_FAILED } fate;
+		int64_t n;
+		struct state_drop *next;
+	} *state_drops;
 	struct dead_drop { uint32_t owner; uint64_t from, to; struct dead_drop *next; } *dead_drops;
 
 	/* lock */

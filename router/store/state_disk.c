@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "store/commit.h"
 #include "store/states.h"
@@ -133,15 +134,21 @@ void states_stop(struct store *s)
 
 /* ---- streams that are forgotten */
 
-void store_drop_states(struct store *s, uint32_t stream)
+int64_t store_drop_states(struct store *s, uint32_t stream)
 {
-	struct state_drop *d = xcalloc(1, sizeof(*d));
-	d->stream = stream;
+	struct state_drop d = { .stream = stream };
 	store_lock(s);
-	d->next = s->state_drops;
-	s->state_drops = d;
-	pthread_cond_signal(&s->work);
+	if (s->stop) {
+		d.fate = DROP_FAILED;
+	} else {
+		d.next = s->state_drops;
+		s->state_drops = &d;
+		pthread_cond_signal(&s->work);
+		while (d.fate == DROP_WAITS)
+			pthread_cond_wait(&s->moved, &s->lock);
+	}
 	store_unlock(s);
+	return d.fate == DROP_MADE ? d.n : -1;
 }
 
 void states_drop_some(struct store *s)
@@ -168,7 +175,8 @@ void states_drop_some(struct store *s)
 		n++;
 	}
 	states_unlock(s);
-	d->done = n < DROP_AT_ONCE;
+	d->last = n < DROP_AT_ONCE;
+	d->n += n;
 	db_iter_free(it);
 	s->commit->anything = true;
 }
@@ -178,12 +186,45 @@ void states_drops_end(struct store *s, bool ok)
 	struct state_drop **at = &s->state_drops;
 	while (*at) {
 		struct state_drop *d = *at;
-		if (!d->done || !ok) {
-			d->done = false;
+		if (ok && !d->last) {
 			at = &d->next;
 			continue;
 		}
 		*at = d->next;
-		free(d);
+		d->fate = ok ? DROP_MADE : DROP_FAILED;
+		pthread_cond_broadcast(&s->moved);
 	}
+}
+
+/* ---- how many there are */
+
+static char *stream_name(struct store *s, uint32_t number)
+{
+	uint64_t value;
+	store_lock(s);
+	const struct name *known = umap_get(&s->names_by_number, number, &value) ? (const struct name *)(uintptr_t)value : NULL;
+	char *name = xstrdup(known && known->kind == NAME_STREAM ? known->text + 1 : "");
+	store_unlock(s);
+	return name;
+}
+
+void store_each_states(struct store *s, void (*fn)(void *arg, const char *stream, uint64_t states), void *arg)
+{
+	static const char first = ROW_STATE;
+	const void *key, *value;
+	size_t keylen, len;
+	if (!store_db_enter(s))
+		return;
+	struct db_iter *it = db_iter_new(s->db, &first, 1);
+	while (db_iter_row(it, &key, &keylen, &value, &len) && keylen >= 5 && *(const char *)key == ROW_STATE) {
+		uint32_t stream = get_be32((const char *)key + 1);
+		uint64_t n = 0;
+		for (; db_iter_row(it, &key, &keylen, &value, &len) && key_is_state_of(key, keylen, stream); db_iter_next(it))
+			n++;
+		char *name = stream_name(s, stream);
+		fn(arg, name, n);
+		free(name);
+	}
+	db_iter_free(it);
+	store_db_leave(s);
 }

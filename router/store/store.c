@@ -145,11 +145,6 @@ static void free_all(struct store *s)
 		s->free_settlements = e->next;
 		free(e);
 	}
-	while (s->state_drops) {
-		struct state_drop *d = s->state_drops;
-		s->state_drops = d->next;
-		free(d);
-	}
 	while (s->dead_drops) {
 		struct dead_drop *d = s->dead_drops;
 		s->dead_drops = d->next;

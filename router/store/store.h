@@ -226,9 +226,12 @@ void claim_stage(struct claim *c, uint32_t stream, const char *ident, size_t len
 
 /* States are kept in memory, the last used ones, up to so many bytes; what claims and tickets under way need stays beyond that. 0: none. */
 void store_set_state_memory(struct store *s, size_t bytes);
-/* Forget all states of a stream that nobody sends to any more (it is in no plan): those that are claimed all the same stay. Recorded by the next
- * commits, some thousands in each. */
-void store_drop_states(struct store *s, uint32_t stream);
+/* Forget all states of a stream that nobody sends to any more (it is in no plan): those that are claimed all the same stay. Some thousands go with
+ * each commit; returns how many went when that is recorded, or -1 when a commit failed or the store closes: then some may be there still. Blocking,
+ * as store_name is. */
+int64_t store_drop_states(struct store *s, uint32_t stream);
+/* How many states each stream that has any has on disk, by its name. Reads them all, and holds the database meanwhile. Any thread but workers. */
+void store_each_states(struct store *s, void (*fn)(void *arg, const char *stream, uint64_t states), void *arg);
 
 /* ---- buffers: a stream's durable queue, seen by its sender ---------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@ from lab import Platform, balanced, free_port, sluice
 from test_bad_night import OK, post, send, until
 from test_commands import run
 from test_dead import adapter, letters
+from test_state import counter
 
 RETRY = "retry: {first: 50ms, max: 200ms, timeout: 5s}"
 
@@ -169,6 +170,68 @@ def test_peek_and_export_of_what_waits_also_in_a_copy(program, tmp_path):
     ndjson.write_text(online)
     assert subprocess.run([sluice, "send", str(ndjson), "--to", f"http://127.0.0.1:{port}/messages"], capture_output=True, timeout=60).returncode == 0
     assert p.stream("s")["matched"] == 5000
+
+
+def test_what_adapters_kept_of_a_stream_that_is_gone_is_listed_and_goes_with_its_last_buffer(program, tmp_path):
+    counter(tmp_path, "")
+    keep, where = ", transforms: [keeper]", ", adapters: [adapters]"
+    far, port = Platform(), free_port()
+    both = spec(port, far.url, {"s": "to: far" + keep, "t": "to: near" + keep}, settings=where)
+    t = spec(port, far.url, {"t": "to: near" + keep}, settings=where)
+    p = program(both)
+
+    def more(first, idents="abc"):
+        assert send(port, json.dumps([{"ident": i, "timestamp": 1, "seq": first + k} for k, i in enumerate(idents)]).encode())[0] == 200
+
+    def counted(path):
+        p.drained()
+        return [(m["ident"], m["n"]) for r in far.requests if r["path"] == path for m in json.loads(r["body"])]
+
+    more(0)
+    more(3)
+    assert counted("/far") == counted("/near") == [(i, n) for n in (1, 2) for i in "abc"]
+    # Nothing waits, and still it is seen; also in a copy, where nobody knows which streams there are.
+    assert p.reload(t)
+    (name, line), = ((n, b) for n, b in buffers(p).items() if "stream" not in b)
+    assert name.startswith("s > far > ") and line["states"] == 3 and line["messages"] == line["letters"] == 0
+    assert [b["states"] for b in buffers(p).values()] == [3, 3]
+    assert "STATES" in run("buffers", "list", p.file)
+    copy = tmp_path / "copy"
+    shutil.copytree(p.data, copy, ignore=shutil.ignore_patterns("control.sock", "LOCK"))
+    told = [json.loads(x) for x in run("buffers", "list", "--json", "--data", str(copy)).splitlines()]
+    assert [(b["name"], b["states"]) for b in told] == [(n, 3) for n in buffers(p)]
+    assert "of its idents" in run("buffers", "drop", p.file, "s", status=64)
+    assert run("buffers", "drop", "--yes", p.file, "s") == "0 messages dropped\nwhat adapters kept of 3 idents is forgotten\n"
+    assert [n for n, b in buffers(p).items() if b.get("stream") != "t"] == []
+    p.kill()
+    p.start()
+    assert list(buffers(p).values())[0]["states"] == 3 and len(buffers(p)) == 1
+    # The stream that returns begins anew, and the other went on.
+    assert p.reload(both)
+    more(6)
+    assert counted("/far")[6:] == [(i, 1) for i in "abc"] and counted("/near")[6:] == [(i, 3) for i in "abc"]
+
+    # Of two buffers that it left, the first that goes takes nothing along.
+    assert p.reload(spec(port, far.url, {"s": "to: far, paused: true" + keep, "t": "to: near" + keep}, settings=where))
+    more(9)
+    assert p.reload(spec(port, far.url, {"s": "to: lines, paused: true" + keep, "t": "to: near" + keep}, settings=where))
+    more(12)
+    assert p.reload(t)
+    first, second = (n for n, b in buffers(p).items() if "stream" not in b)
+    assert json.loads(run("buffers", "drop", "--yes", "--json", p.file, first)) == {"dropped": 3, "states": 0}
+    assert buffers(p)[second]["states"] == 3
+    assert json.loads(run("buffers", "drop", "--yes", "--json", p.file, second)) == {"dropped": 3, "states": 3}
+    assert kept(p) == {}
+
+    # What a stream that runs left behind takes nothing along either.
+    assert p.reload(spec(port, far.url, {"t": "to: near, paused: true" + keep}, settings=where))
+    more(15)
+    assert p.reload(spec(port, far.url, {"t": "to: far" + keep}, settings=where))
+    (name, n), = kept(p).items()
+    assert n == 3 and "states" not in buffers(p)[name]
+    assert run("buffers", "drop", "--yes", p.file, name) == "3 messages dropped\n"
+    more(18)
+    assert counted("/far")[-3:] == [(i, 7) for i in "abc"]
 
 
 def test_killed_in_the_middle_of_adopt_and_render_each_message_is_in_one_place(program, tmp_path):
