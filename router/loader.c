@@ -89,4 +89,4 @@ static unsigned loader_exposed(void *arg, const char *path)
 }
 
 const struct loader loader_files = { .read = loader_read, .glob = loader_glob, .env = loader_env, .exposed = loader_exposed,
-	.channel = types_check_channel };
+	.channel = types_check_channel, .whereabouts = types_whereabouts };

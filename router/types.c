@@ -21,6 +21,13 @@ int types_check_channel(const struct channel *c, const struct channel *beside, c
 	return 0;
 }
 
+void types_whereabouts(const struct channel *c, struct whereabouts *d)
+{
+	for (const struct channel_ops *const *t = types_channels; *t; t++)
+		if (strcmp((*t)->type, c->type) == 0 && (*t)->whereabouts)
+			(*t)->whereabouts(c, d);
+}
+
 static const struct sender_ops *const senders[] = {
 	[TRANSPORT_HTTP] = &sender_http,
 	[TRANSPORT_TCP] = &sender_tcp,

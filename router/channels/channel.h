@@ -18,6 +18,7 @@ struct channel;
 struct event_base;
 struct plan;
 struct diag;
+struct whereabouts;
 struct net_quota;
 
 /* One worker as channels see it. Functions are called on that worker's loop unless told otherwise. */
@@ -117,6 +118,8 @@ struct channel_ops {
 	/* Could this channel be opened, and, where `beside` (of any type) is not NULL, both at once? Judged by their settings alone, from any thread: what
 	 * `sluice check` can know before prepare() finds it out. 0, or -1 and why. May be NULL. */
 	int (*check)(const struct channel *c, const struct channel *beside, char *why, size_t whylen);
+	/* What of its settings decides that (plan.h); only of one that `check` finds nothing wrong with by itself. NULL: others do not matter. */
+	void (*whereabouts)(const struct channel *c, struct whereabouts *d);
 	/* Open what `next` needs and is not open yet (bind, read certificates). May fail: told in why with the channel's name; then abort()
 	 * follows and everything is as before. Nothing that runs is touched. Main loop. */
 	int (*prepare)(struct channel_type *t, const struct plan *next, char *why, size_t whylen);

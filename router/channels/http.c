@@ -45,6 +45,17 @@ static int check_pair(const struct channel *a, const struct channel *b, char *wh
 	return -1;
 }
 
+static void whereabouts(const struct channel *c, struct buf *front, struct buf *room)
+{
+	const struct options *announced = announced_by(c);
+
+	for (unsigned i = 0; announced && i < options_count(announced, "from"); i++)
+		buf_addf(front, "\n%s", options_item(announced, "from", i));
+	if (announced)
+		buf_adds(front, "\n.");
+	buf_adds(room, options_text(c->options, "path"));
+}
+
 static void **slot(struct intake_loop *l) { return &l->http; }
 static void *make(struct intake_loop *l, const struct channel_host *h, struct net_quota *connections, struct net_quota *memory)
 {
@@ -60,13 +71,18 @@ static void refresh(void *part) { part_refresh(part); }
 static void stop(void *part, void (*emptied)(void *arg), void *arg) { part_stop(part, emptied, arg); }
 
 static const struct listening_ops ops = {
-	.is = http_channel_is, .key = http_channel_key, .check_pair = check_pair,
+	.is = http_channel_is, .key = http_channel_key, .check_pair = check_pair, .whereabouts = whereabouts,
 	.slot = slot, .part_new = make, .part_free = unmake, .adopt = adopt, .drain = drain, .refresh = refresh, .stop = stop,
 };
 
 static int http_check(const struct channel *c, const struct channel *beside, char *why, size_t whylen)
 {
 	return listening_check(&ops, c, beside, why, whylen);
+}
+
+static void http_whereabouts(const struct channel *c, struct whereabouts *d)
+{
+	listening_whereabouts(&ops, c, d);
 }
 
 static struct channel_type *http_new(const struct channel_host *h)
@@ -87,6 +103,7 @@ const struct channel_ops channel_http = {
 	.type = "http",
 	.new = http_new,
 	.check = http_check,
+	.whereabouts = http_whereabouts,
 	.prepare = listening_prepare,
 	.abort = listening_abort,
 	.commit = listening_commit,

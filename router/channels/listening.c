@@ -288,25 +288,36 @@ int listening_check(const struct listening_ops *ops, const struct channel *c, co
 	return -1;
 }
 
+void listening_whereabouts(const struct listening_ops *ops, const struct channel *c, struct whereabouts *d)
+{
+	char key[LISTENING_KEY_MAX], unused[400], *tls;
+	struct addr a;
+
+	if (ops->key(c, &a, key, unused, sizeof unused) < 0)
+		return;
+	/* Addresses are in each other's way at one port alone. */
+	buf_adds(&d->house, a.local ? key : a.udp ? "udp" : "tcp");
+	if (!a.local)
+		buf_adds(&d->house, strrchr(key, ':'));
+	tls = tls_files(c);
+	buf_addf(&d->front, "%s\n%s\n%s", c->type, key, tls);
+	free(tls);
+	if (ops->whereabouts)
+		ops->whereabouts(c, &d->front, &d->room);
+}
+
 int listening_prepare(struct channel_type *t, const struct plan *next, char *why, size_t whylen)
 {
 	for (unsigned i = 0; i < next->nchannels; i++) {
 		const struct channel *c = &next->channels[i];
-		char key[LISTENING_KEY_MAX], other[LISTENING_KEY_MAX];
+		char key[LISTENING_KEY_MAX];
 		struct listening *l;
-		struct addr a, b;
+		struct addr a;
 
 		if (!t->ops->is(c))
 			continue;
 		if (t->ops->key(c, &a, key, why, whylen) < 0)
 			return -1;
-		for (unsigned k = 0; k < i; k++) {
-			const struct channel *d = &next->channels[k];
-
-			if (t->ops->is(d) && t->ops->key(d, &b, other, why, whylen) == 0 && strcmp(key, other) == 0 &&
-				check_pair(t->ops, d, c, why, whylen) < 0)
-				return -1;
-		}
 		l = listening_find(t, key);
 		if ((!l || !l->wanted) && listening_want(t, c, &a, key, why, whylen) < 0)
 			return -1;

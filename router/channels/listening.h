@@ -21,6 +21,9 @@ struct listening_ops {
 	/* Two at one address, with the same tls: may they? 0, or -1 and why. */
 	int (*check_pair)(const struct channel *a, const struct channel *b, char *why, size_t whylen);
 
+	/* The same as text: more that two at one address must have in common (front), and what tells apart those that may (room). May be NULL. */
+	void (*whereabouts)(const struct channel *c, struct buf *front, struct buf *room);
+
 	/* On a worker's loop, but for part_free, which comes when no loop runs any more. */
 	void **(*slot)(struct intake_loop *l);     /* where the loop keeps the part */
 	void *(*part_new)(struct intake_loop *l, const struct channel_host *h, struct net_quota *connections, struct net_quota *memory);
@@ -40,6 +43,7 @@ struct listening_ops {
 
 /* The members of struct channel_ops. */
 int listening_check(const struct listening_ops *ops, const struct channel *c, const struct channel *beside, char *why, size_t whylen);
+void listening_whereabouts(const struct listening_ops *ops, const struct channel *c, struct whereabouts *d);
 struct channel_type *listening_new(const struct channel_host *h, const struct listening_ops *ops);
 int listening_prepare(struct channel_type *t, const struct plan *next, char *why, size_t whylen);
 void listening_abort(struct channel_type *t);

@@ -309,6 +309,11 @@ static const struct listening_ops ops = {
 	.adopt = adopt, .adopt_datagrams = adopt_datagrams, .drain = drain, .refresh = refresh, .stop = stop,
 };
 
+static void tcp_whereabouts(const struct channel *c, struct whereabouts *d)
+{
+	listening_whereabouts(&ops, c, d);
+}
+
 static struct channel_type *tcp_new(const struct channel_host *h)
 {
 	return listening_new(h, &ops);
@@ -342,6 +347,7 @@ const struct channel_ops channel_tcp = {
 	.type = "tcp",
 	.new = tcp_new,
 	.check = tcp_check,
+	.whereabouts = tcp_whereabouts,
 	.prepare = listening_prepare,
 	.abort = listening_abort,
 	.commit = listening_commit,

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/topic.h"
 #include "plan/template.h"
-#include "spec/nearest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -204,76 +203,6 @@ static void build_channel(struct compiler *c, struct channel *to, const struct e
 	buf_fini(&identity);
 }
 
-/* Where a channel says what it opens. */
-static const struct mark *door(const struct entry *e)
-{
-	const struct node *n = node_get(e->value, "listen");
-
-	if (n == NULL)
-		n = node_get(e->value, "path");
-	return n != NULL ? &n->at : &e->key->at;
-}
-
-/* A reference that was not read may stand for anything. */
-static bool is_open_question(const struct compiler *c, const struct entry *e)
-{
-	const struct node *listen = node_get(e->value, "listen"), *path = node_get(e->value, "path");
-
-	return c->loader->no_secrets && ((listen != NULL && reference_in(listen->text)) || (path != NULL && reference_in(path->text)));
-}
-
-static bool is_door_key(const char *key)
-{
-	static const char *const keys[] = { "type", "listen", "path", "methods", "tls", "enabled", "behind-proxy" };
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		if (nearest_distance(key, keys[i]) <= 2)
-			return true;
-	return false;
-}
-
-/* Is all there that says where a channel stands? What was taken away for a mistake may have said so. */
-static bool is_door_known(const struct compiler *c, const struct entry *e)
-{
-	const struct node *before = NULL;
-
-	for (unsigned i = 0; e->value->partial && i < c->channels_written->n; i++)
-		if (c->channels_written->entries[i].key == e->key)
-			before = c->channels_written->entries[i].value;
-	for (unsigned i = 0; before != NULL && i < before->n; i++) {
-		const char *key = before->entries[i].key->text;
-		const struct node *left = node_get(e->value, key);
-
-		if (is_door_key(key) && (left == NULL || left->partial))
-			return false;
-	}
-	return !is_open_question(c, e);
-}
-
-/* What would else be found out when the sockets are opened. Each channel is told once. */
-static void check_channels(struct compiler *c, const struct node *all)
-{
-	const struct channel *channels = c->plan->channels;
-	char why[500];
-
-	for (unsigned i = 0; c->loader->channel != NULL && i < all->n; i++) {
-		const struct entry *e = &all->entries[i];
-
-		if (!channels[i].enabled || !is_door_known(c, e))
-			continue;
-		if (c->loader->channel(&channels[i], NULL, why, sizeof(why)) < 0) {
-			diag_add(c->diag, DIAG_PATTERN, door(e), "%s", why);
-			continue;
-		}
-		for (unsigned k = 0; k < i; k++) {
-			if (!channels[k].enabled || !is_door_known(c, &all->entries[k]) || c->loader->channel(&channels[i], &channels[k], why, sizeof(why)) == 0)
-				continue;
-			problem_second(diag_add(c->diag, DIAG_CONFLICT, door(e), "%s", why), door(&all->entries[k]), "the other one");
-			break;
-		}
-	}
-}
-
 void build_channels(struct compiler *c)
 {
 	const struct node *all = c->kept->channels.node;
@@ -285,7 +214,7 @@ void build_channels(struct compiler *c)
 		c->plan->channels[i].ix = i;
 		build_channel(c, &c->plan->channels[i], &all->entries[i]);
 	}
-	check_channels(c, all);
+	doors_check(c);
 }
 
 /* ---- destinations ------------------------------------------------------------------------------------------------------------------ */

@@ -131,6 +131,8 @@ bool sound_only(struct compiler *c);
 void build_settings(struct compiler *c);
 void build_channels(struct compiler *c);
 void build_destinations(struct compiler *c);
+/* doors.c: can all channels be open at once? */
+void doors_check(struct compiler *c);
 const char *const *adapter_dirs(struct compiler *c, struct conf settings, unsigned *n);
 struct place place_of(struct compiler *c, const struct mark *at);
 const struct rule *rule_of(const char *definition);

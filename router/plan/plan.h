@@ -14,8 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
 struct arena;
-struct buf;
 struct diag;      /* spec/diag.h: the list of problems */
 struct stamp_set; /* message/write.h */
 struct node;      /* spec/tree.h: a YAML node with its position */
@@ -222,6 +223,9 @@ struct plan {
 /* ---- compiling --------------------------------------------------------------------------------------------------------- */
 
 /* What compilation may ask of the outside. Every function may be called any number of times. */
+/* Which channels to ask about: only those of one house can be in each other's way; to others of its house a channel is like all that share its front;
+ * and two of one front are in each other's way only in one room. A channel without a house is in nobody's way. */
+struct whereabouts { struct buf house, front, room; };
 struct loader {
 	void *arg;
 	/* The file's whole content (malloc'ed, NUL behind it) and length, or NULL with words in why. Path as resolved against the including file. */
@@ -234,6 +238,7 @@ struct loader {
 	/* What the types of channels alone know: could this one be opened, and, where `beside` is not NULL, both at once? Asked of enabled ones; opens
 	 * nothing. 0, or -1 and why. NULL: nobody can say. */
 	int (*channel)(const struct channel *c, const struct channel *beside, char *why, size_t whylen);
+	void (*whereabouts)(const struct channel *c, struct whereabouts *d);   /* of one that could be opened; NULL where channel is */
 	bool no_secrets;    /* `check --no-secrets`: references are taken as given without being read, and who may read literal ones is not asked */
 };
 extern const struct loader loader_files;   /* the real one: files and getenv (lives in router/, not in plan/) */

@@ -362,8 +362,6 @@ static void test_failed_prepare_changes_nothing(void **state)
 		{ taken, "/one", NONE, "channel 'bad': cannot listen on 127.0.0.1:" },
 		{ "udp://:1", "/one", NONE, "channel 'bad': listen: HTTP has no udp://" },
 		{ "[::1", "/one", NONE, "channel 'bad': listen: '[::1'" },
-		{ g->listen, "/one", NONE, "channels 'one' and 'bad' both take /one on 127.0.0.1:" },
-		{ g->listen, "/bad", { .name = "tls", .map = &tls }, "so their tls must be the same" },
 		{ g->other, "/bad", { .name = "tls", .map = &tls }, "channel 'bad': tls: /no/cert: " },
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -388,6 +386,31 @@ static void test_failed_prepare_changes_nothing(void **state)
 	}
 	close(blocker);
 	close(fd);
+}
+
+/* What a specification must not ask for is found before anything is prepared. */
+static void test_two_in_each_others_way(void **state)
+{
+	static const struct options tls = { { { .name = "cert", .text = "/no/cert" }, { .name = "key", .text = "/no/key" } } };
+	struct rig *g = *state;
+	struct { const char *listen, *path; struct pair extra; const char *want; } bad[] = {
+		{ g->listen, "/one", NONE, "channels 'one' and 'bad' both take /one on 127.0.0.1:" },
+		{ g->listen, "/bad", { .name = "tls", .map = &tls }, "so their tls must be the same" },
+		{ g->other, "/one", NONE, NULL },
+		{ g->listen, "/two", NONE, NULL },
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct plan now = g->plan;
+
+		plan_anew(g);
+		channel(g, "one", g->listen, "/one", NONE, NONE);
+		channel(g, "bad", bad[i].listen, bad[i].path, bad[i].extra, NONE);
+		assert_int_equal(channel_http.check(&g->channels[1], &g->channels[0], g->why, sizeof g->why), bad[i].want ? -1 : 0);
+		if (bad[i].want && !strstr(g->why, bad[i].want))
+			fail_msg("wanted '%s', told '%s'", bad[i].want, g->why);
+		g->plan = now;
+	}
 }
 
 static void test_reading_pauses_when_it_must_and_resumes(void **state)
@@ -465,6 +488,7 @@ int main(void)
 		R(test_secrets),
 		R(test_reload_keeps_connections_and_takes_effect_between_requests),
 		R(test_failed_prepare_changes_nothing),
+		R(test_two_in_each_others_way),
 		R(test_reading_pauses_when_it_must_and_resumes),
 		R(test_stop_waits_for_answers),
 		R(test_stop_without_connections_and_free_amid_requests),
