@@ -26,7 +26,8 @@ struct rehearsal {
 	struct rows rows;
 	struct decoded decoded;
 	struct map states;             /* rendering and ident -> struct state */
-	struct arena *kept;            /* of the states' keys */
+	struct map known;              /* what channels with `dedupe` took -> struct known */
+	struct arena *kept;            /* of the keys of both */
 
 	/* the run under way */
 	struct stamping stamping;
@@ -41,6 +42,7 @@ struct rehearsal {
 };
 
 struct state { struct buf bytes; };
+struct known { unsigned number; int64_t when_us; };
 
 struct rehearsal *rehearsal_new(struct plan *p, char *why, size_t whylen)
 {
@@ -52,6 +54,7 @@ struct rehearsal *rehearsal_new(struct plan *p, char *why, size_t whylen)
 	if (!p->sealed)
 		plan_seal(p);
 	map_init(&r->states);
+	map_init(&r->known);
 	r->kept = arena_new();
 	index_init(&r->received);
 	index_init(&r->stamped);
@@ -78,6 +81,7 @@ void rehearsal_free(struct rehearsal *r)
 		free(s);
 	}
 	map_fini(&r->states);
+	map_fini(&r->known);
 	arena_free(r->kept);
 	scripts_free(r->scripts);
 	index_fini(&r->received);
@@ -288,25 +292,57 @@ static void offer(struct rehearsal *r, struct rehearsed_stream *s, const struct 
 
 static void refuse(struct rehearsal *r, unsigned index, const char *why, const char *bytes, size_t len)
 {
-	const struct rehearsed m = { .index = index, .received = bytes, .received_len = len, .refused = why };
+	const struct rehearsed m = { .index = index, .received = bytes, .received_len = len, .refused = why, .channel = r->in->channel };
 
 	r->fn(r->arg, &m);
 }
 
+/* The number of the message that this one repeats; 0: it is to be taken, and *mine (may be NULL) is to say so. What dedupe.c does, without its bounds. */
+static unsigned repeated(struct rehearsal *r, const struct message *received, struct known **mine)
+{
+	uint64_t key[3] = { r->in->channel->ix };
+	struct known *k;
+
+	*mine = NULL;
+	if (!r->in->channel->dedupe_us || !r->stamping.dated)
+		return 0;
+	hash_twice(received->bytes, received->len, key + 1);
+	k = map_get(&r->known, (const char *)key, sizeof key);
+	if (k && k->number && r->in->now_us - k->when_us < r->in->channel->dedupe_us)
+		return k->number;
+	if (!k) {
+		k = arena_alloc(r->kept, sizeof *k);
+		map_put(&r->known, memcpy(arena_alloc(r->kept, sizeof key), key, sizeof key), sizeof key, k);
+	}
+	*mine = k;
+	return 0;
+}
+
 static void rehearse(struct rehearsal *r, const struct message *received, unsigned index)
 {
-	struct rehearsed out = { .index = index, .received = received->bytes, .received_len = received->len, .nstreams = r->plan->nstreams };
+	struct rehearsed out = { .index = index, .received = received->bytes, .received_len = received->len, .nstreams = r->plan->nstreams,
+		.channel = r->in->channel };
 	struct rehearsed_stream *streams;
 	struct message_head head = { 0 };
 	struct message m;
 	struct route route;
+	struct known *known = NULL;
 	const char *stop, *why = stamping_head(&r->stamping, received, &head);
 
 	if (why) {
 		refuse(r, index, why, received->bytes, received->len);
 		return;
 	}
+	out.ident = head.ident;
+	out.ident_len = head.ident_len;
+	out.time_us = head.time_us;
 	route = plan_route(r->plan, r->in->channel, head.ident, head.ident_len, NULL);
+	out.device = route.device;
+	if (route.n > 0 && (out.repeats = repeated(r, received, &known)) > 0) {
+		out.nstreams = 0;
+		r->fn(r->arg, &out);
+		return;
+	}
 	buf_clear(&r->bytes);
 	stamping_write(&r->stamping, route.device, received, &r->bytes);
 	buf_reserve(&r->bytes, MESSAGE_PAD);
@@ -316,11 +352,9 @@ static void rehearse(struct rehearsal *r, const struct message *received, unsign
 	}
 	r->arena = arena_new();
 	head.id = r->id++;
+	if (known)
+		*known = (struct known){ index + 1, r->in->now_us };
 	out.id = arena_printf(r->arena, "%llu", (unsigned long long)head.id);
-	out.ident = head.ident;
-	out.ident_len = head.ident_len;
-	out.time_us = head.time_us;
-	out.device = route.device;
 	out.stamped = m.bytes;
 	out.stamped_len = m.len;
 	out.streams = streams = arena_alloc(r->arena, (r->plan->nstreams + 1) * sizeof *streams);

@@ -1,7 +1,7 @@
 /* rehearsal.h - what the router would make of messages, without a store, a port or a connection: for `sluice explain` and `sluice test`.
  *
  * The very functions the daemon uses read, stamp, route and render; only what comes after them is left out. What adapters keep of an ident
- * (`state`) is kept from message to message of one rehearsal. */
+ * (`state`) is kept from message to message of one rehearsal, and so is what a channel took, for its `dedupe`. */
 #ifndef SLUICE_REHEARSAL_H
 #define SLUICE_REHEARSAL_H
 
@@ -43,8 +43,10 @@ struct rehearsed_stream {
 struct rehearsed {
 	unsigned index;                  /* in what was given, from 0 */
 	const char *received; size_t received_len;
+	const struct channel *channel;
 	const char *refused;             /* why the channel does not take it; NULL: it does, and what follows is filled */
-	const char *id, *ident; size_t ident_len;
+	unsigned repeats;                /* not 0: the channel's `dedupe` does not take it, as it is message number so many, from 1, again; it has no streams */
+	const char *id, *ident; size_t ident_len;   /* a repeat has no id */
 	int64_t time_us;
 	const struct device *device;     /* NULL: not declared */
 	const char *stamped; size_t stamped_len;

@@ -42,7 +42,9 @@ void happened_add(struct happened *h, const struct rehearsed *m)
 		h->refused[h->nrefused++] = arena_strdup(h->arena, m->refused);
 		return;
 	}
-	h->wanted += m->wanted > 0;
+	h->wanted += m->wanted > 0 || m->repeats > 0;
+	if (m->repeats > 0)
+		return;
 	if (!h->streams) {
 		h->nstreams = m->nstreams;
 		h->streams = arena_alloc(h->arena, (m->nstreams + 1) * sizeof *h->streams);

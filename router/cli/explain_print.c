@@ -159,6 +159,15 @@ void explain_text(void *arg, const struct rehearsed *m)
 	} else {
 		buf_adds(out, ", not a declared device\n");
 	}
+	if (m->repeats) {
+		buf_adds(out, "  ");
+		painted(x, "\033[33m", "repeat");
+		buf_addf(out, "  of message %u; `dedupe` of channel %s at ", m->repeats, m->channel->name);
+		place(out, options_place(m->channel->options, "dedupe"));
+		buf_adds(out, ": taken once, so its source is told \"taken\" and it goes nowhere\n\n");
+		fwrite(out->p, 1, out->len, stdout);
+		return;
+	}
 	if (x->verbose) {
 		buf_adds(out, "  as taken: ");
 		plain(out, m->stamped, m->stamped_len);
@@ -280,15 +289,24 @@ void explain_json(void *arg, const struct rehearsed *m)
 	} else {
 		key(out, "ident");
 		buf_addjson(out, m->ident, m->ident_len);
-		text(out, "id", m->id);
+		if (m->id)
+			text(out, "id", m->id);
 		key(out, "timestamp");
 		time_us_write(out, m->time_us);
 		if (m->device)
 			place_json(out, "device", m->device->place);
+		if (m->repeats) {
+			key(out, "repeats");
+			buf_addf(out, "%u", m->repeats);
+			place_json(out, "dedupe", options_place(m->channel->options, "dedupe"));
+		}
 		key(out, "unrouted");
-		buf_adds(out, m->wanted ? "false" : "true");
+		buf_adds(out, m->wanted || m->repeats ? "false" : "true");
 		key(out, "taken");
-		bytes(out, m->stamped, m->stamped_len);
+		if (m->stamped)
+			bytes(out, m->stamped, m->stamped_len);
+		else
+			buf_adds(out, "null");
 		key(out, "streams");
 		buf_addc(out, '[');
 		for (unsigned i = 0; i < m->nstreams; i++) {

@@ -75,7 +75,7 @@ struct problem *diag_add(struct diag *d, enum diag_code code, const struct mark 
 		d->warnings++;
 	if (code_exit(code) == EX_DATAERR)
 		d->not_yaml = true;
-	if (d->n == DIAG_KEPT || d->quiet) {
+	if (diag_is_full(d)) {
 		d->untold++;
 		d->overflow = (struct problem){ .list = NULL };
 		return &d->overflow;
@@ -182,6 +182,11 @@ void diag_only(struct diag *d, bool (*wanted)(void *arg, enum diag_code code), v
 {
 	d->wanted = wanted;
 	d->wanted_arg = arg;
+}
+
+bool diag_is_full(const struct diag *d)
+{
+	return d->n == DIAG_KEPT || d->quiet;
 }
 
 unsigned diag_errors(const struct diag *d)

@@ -39,6 +39,8 @@ const char *diag_quote(struct diag *d, const char *s, size_t n);
 /* From here on only what `wanted` says yes to is a problem; NULL: everything is. */
 void diag_only(struct diag *d, bool (*wanted)(void *arg, enum diag_code code), void *arg);
 
+/* Would another problem only be counted? Then nobody needs to look for what was meant. */
+bool diag_is_full(const struct diag *d);
 unsigned diag_errors(const struct diag *d);
 unsigned diag_warnings(const struct diag *d);
 /* 0, or EX_DATAERR (65) when something is not YAML or vectors fail, or EX_CONFIG (78) for all else. */

@@ -63,9 +63,16 @@ static size_t alike(const char *a, const char *b)
 {
 	size_t n = 0;
 
-	while (a[n] != '\0' && folded(a[n]) == folded(b[n]))
+	while (a[n] != '\0' && b[n] != '\0' && folded(a[n]) == folded(b[n]))
 		n++;
 	return n;
+}
+
+bool nearest_same(const char *a, const char *b)
+{
+	size_t n = alike(a, b);
+
+	return a[n] == '\0' && b[n] == '\0';
 }
 
 void nearest_try(struct nearest *n, const char *name)

@@ -8,6 +8,8 @@
 #ifndef SLUICE_SPEC_NEAREST_H
 #define SLUICE_SPEC_NEAREST_H
 
+#include <stdbool.h>
+
 struct nearest {
 	const char *word, *best;
 	unsigned distance; /* of best; begins at the first one that is too far */
@@ -20,5 +22,6 @@ const char *nearest_found(const struct nearest *n);    /* NULL: none is near */
 /* Letters wrong, missing, added or swapped with their neighbour (optimal string alignment); upper and lower case, and - _ and
  * blank, count as equal. UINT_MAX for words over 64 bytes. */
 unsigned nearest_distance(const char *a, const char *b);
+bool nearest_same(const char *a, const char *b); /* is that 0? */
 
 #endif

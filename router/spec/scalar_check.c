@@ -267,7 +267,8 @@ static void hide_inside(const struct node *n, size_t from, size_t len)
 		check_hide(n); /* the rest of it may stand on the next line */
 }
 
-static void check_url(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
+/* told: what stands in its braces is wrong, which may be a blank. */
+static void check_url(struct check *c, const struct rule *r, const struct frame *f, const struct node *n, bool told)
 {
 	const char *rest = strstr(n->text, "://"), *user;
 	struct fault secret = { 0, 0, NULL };
@@ -294,7 +295,7 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 	snprintf(word, sizeof(word), "%.*s", rest != NULL ? (int)(rest - n->text) : 0, n->text);
 	nearest_begin(&near, word);
 	for (unsigned i = 0; i < r->schemes->n; i++) {
-		if (strcmp(word, r->schemes->items[i]->text) == 0 && rest[3] != '\0' && (rest[3] == '/') == (strcmp(word, "unix") == 0) && strpbrk(n->text, " \t\n") == NULL) {
+		if (strcmp(word, r->schemes->items[i]->text) == 0 && rest[3] != '\0' && (rest[3] == '/') == (strcmp(word, "unix") == 0) && (told || strpbrk(n->text, " \t\n") == NULL)) {
 			buf_fini(&list);
 			return;
 		}
@@ -327,7 +328,7 @@ static void check_string(struct check *c, const struct rule *r, const struct fra
 {
 	size_t len = characters(n->text);
 	struct fault fault;
-	bool reference = false;
+	bool reference = false, told = false;
 
 	if ((r->kind == KIND_SECRET || f->secret) && !reference_in(n->text)) {
 		check_hide(n);
@@ -335,13 +336,15 @@ static void check_string(struct check *c, const struct rule *r, const struct fra
 	}
 	if (takes_references(r->kind)) {
 		reference = reference_in(n->text);
-		if (reference_check(n->text, &fault) < 0)
+		if ((told = reference_check(n->text, &fault) < 0))
 			tell_inside(c, DIAG_BAD_REFERENCE, f, n, &fault);
 	}
-	if ((r->kind == KIND_URL || r->kind == KIND_TEMPLATE) && template_check(n->text, &fault) < 0)
+	if ((r->kind == KIND_URL || r->kind == KIND_TEMPLATE) && template_check(n->text, &fault) < 0) {
 		tell_inside(c, DIAG_BAD_TEMPLATE, f, n, &fault);
+		told = true;
+	}
 	if (r->kind == KIND_URL && n->len > 0)
-		check_url(c, r, f, n);
+		check_url(c, r, f, n, told);
 	if (len < r->min_length || (r->max_length > 0 && len > r->max_length)) {
 		struct problem *p = tell(c, DIAG_LENGTH, f, n, n->len == 0 ? "is empty" : len < r->min_length ? "is too short" : "is too long");
 

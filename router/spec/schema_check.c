@@ -69,7 +69,7 @@ static const struct mark *frame_mark(const struct frame *f)
 static bool is_aka(const struct rule *r, const char *word)
 {
 	for (unsigned i = 0; r->aka != NULL && i < r->aka->n; i++)
-		if (nearest_distance(r->aka->items[i]->text, word) == 0)
+		if (nearest_same(r->aka->items[i]->text, word))
 			return true;
 	return false;
 }
@@ -120,10 +120,24 @@ static bool is_rest(const struct entry *e)
 	return behind == ',' || behind == '}';
 }
 
+/* The key of a secret that was meant: nobody may see it, were the problem not told either. */
+static const char *near_secret(const struct rule *r, const char *word)
+{
+	struct nearest near;
+
+	nearest_begin(&near, word);
+	for (unsigned i = 0; i < r->nproperties; i++)
+		if (r->properties[i].rule->kind == KIND_SECRET)
+			nearest_try(&near, r->properties[i].name);
+	return nearest_found(&near);
+}
+
 /* Returns the name that was meant, as far as can be guessed. */
 static const char *tell_unknown(struct check *c, const struct rule *r, const struct frame *f, const struct entry *e)
 {
-	const char *word = e->key->text, *near = near_key(r, word), *deeper = NULL, *below = near ? NULL : key_below(r, word, &deeper);
+	bool full = diag_is_full(c->diag);
+	const char *word = e->key->text, *near = full ? near_secret(r, word) : near_key(r, word), *deeper = NULL;
+	const char *below = near || full ? NULL : key_below(r, word, &deeper);
 	struct problem *p = diag_add(c->diag, DIAG_UNKNOWN_KEY, &e->key->at, "unknown key %s %s", diag_quote(c->diag, word, e->key->len), where(c, f));
 
 	if (is_rest(e)) {

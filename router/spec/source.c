@@ -74,7 +74,11 @@ const char *source_line(struct source *s, unsigned line, size_t *len)
 		}
 		s->seen_offset = (size_t)(p - s->text);
 	}
-	next_line(p, end, &stop);
-	*len = (size_t)(stop - p);
+	if (s->ended_line != line) {
+		next_line(p, end, &stop);
+		s->ended_line = line;
+		s->ended_offset = (size_t)(stop - s->text);
+	}
+	*len = s->ended_offset - (size_t)(p - s->text);
 	return p;
 }

@@ -29,6 +29,8 @@ struct source {
 	unsigned long twin_serial;
 	unsigned seen_line;    /* where source_line() was last, so that problems told in order cost one pass */
 	size_t seen_offset;
+	unsigned ended_line;   /* the line whose end source_line() looked for last: a file may be one line, with a problem at each of its bytes */
+	size_t ended_offset;
 	size_t walked;         /* bytes looked at for places inside scalars (inside.c) */
 };
 

@@ -150,3 +150,25 @@ def test_times_that_are_not_believed(tmp_path, sink, program):
     assert abs(raw[8]["timestamp"] - raw[8]["server.timestamp"]) < 0.001 and raw[8]["timestamp"] >= now
     assert abs(raw[9]["timestamp"] - raw[9]["server.timestamp"]) < 0.001
     assert abs(raw[10]["timestamp"] - now) < 0.001
+
+
+def test_explain_tells_what_would_not_be_taken_again(tmp_path, sink, program):
+    """The messages that the router drops as repeats, and the line that makes it do so."""
+    port = free_port()
+    p = program(SPEC.format(port=port, url=sink.url, options="dedupe: 10m"))
+    messages = [message(1, 1), message(1, 2), message(1, 1), {"ident": "35x", "seq": 1}, {"ident": "35x", "seq": 1}, {"seq": 9}, message(1, 2),
+                message(1, 2, more=True)]
+    assert post(port, *messages)[1]["taken"] == 7
+    p.drained()
+    body = json.dumps(messages, separators=(",", ":"))
+    told = [json.loads(line) for line in subprocess.run([sluice, "explain", "--json", p.file], input=body, capture_output=True, text=True, timeout=20,
+                                                        check=True).stdout.splitlines()]
+    assert [(t["message"], t["repeats"]) for t in told if "repeats" in t] == [(3, 1), (7, 2)]
+    assert channel(p)["duplicates"] == 2
+    sent = [json.loads(row["bytes"]) for t in told for s in t.get("streams", []) for row in s["rows"]]
+    assert sorted((m["ident"], m["seq"]) for m in sent) == received(sink)
+    with open(p.file) as f:
+        line = f.read().splitlines()[told[2]["dedupe"]["line"] - 1]
+    assert line[told[2]["dedupe"]["column"] - 1:].startswith("10m")
+    shown = subprocess.run([sluice, "explain", p.file], input=body, capture_output=True, text=True, timeout=20, check=True).stdout
+    assert f"repeat  of message 1; `dedupe` of channel in at {p.file}:{told[2]['dedupe']['line']}:" in shown

@@ -2,12 +2,14 @@
  * A new case is a new pair of files; SLUICE_WRITE=1 writes the .err of what is told now, to be read before it is committed. */
 #include "plan/plan.h"
 #include "spec/diag.h"
+#include "base/arena.h"
 #include "base/buf.h"
 #include "unit.h"
 
 #include <errno.h>
 #include <glob.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char *slurp(const char *path, size_t *len)
@@ -168,11 +170,54 @@ static void test_who_may_read_a_file_is_asked_of_its_literal_secrets_only(void *
 	unlink(path);
 }
 
+static char *read_line(void *arg, const char *path, size_t *len, char *why, size_t whylen)
+{
+	const struct buf *line = arg;
+
+	(void)path;
+	(void)why;
+	(void)whylen;
+	*len = line->len;
+	return xstrdup(line->p);
+}
+
+/* For each of a thousand problems the end of the line was looked for, and for each unknown key what was meant. */
+static void test_a_long_line_of_mistakes_takes_no_time(void **state)
+{
+	(void)state;
+	static const char *const forms[][2] = { { "{", "}" }, { "streams: {", "}" }, { "subscriptions: [", "]" } };
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		struct buf line = BUF_INIT, out = BUF_INIT;
+		struct loader loader = loader_files;
+		struct diag *diag = diag_new();
+		clock_t before = clock();
+		char item[40];
+
+		buf_adds(&line, forms[i][0]);
+		for (unsigned k = 0; k < 100000; k++) {
+			snprintf(item, sizeof(item), i == 0 ? "k%u: 1, " : i == 1 ? "s%u: {}, " : "{a%u}, ", k);
+			buf_adds(&line, item);
+		}
+		buf_adds(&line, forms[i][1]);
+		loader.read = read_line;
+		loader.arg = &line;
+		assert_null(plan_compile("line.yaml", &loader, NULL, NULL, diag));
+		diag_print(diag, &out, false);
+		assert_true(diag_errors(diag) >= 100000);
+		assert_true((clock() - before) / CLOCKS_PER_SEC < 2 * UNIT_PATIENCE);
+		diag_free(diag);
+		buf_fini(&line);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	char dir[4096];
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_file_is_told_as_recorded), cmocka_unit_test(test_who_may_read_a_file_is_asked_of_its_literal_secrets_only),
+		cmocka_unit_test(test_a_long_line_of_mistakes_takes_no_time),
 	};
 
 	snprintf(dir, sizeof(dir), "%s/tests/conf/bad", getenv("SLUICE_SRC") ? getenv("SLUICE_SRC") : ".");
