@@ -406,6 +406,7 @@ static void build_destination(struct compiler *c, struct destination *to, const 
 	check_scheme(c, &to->url, optional(all, "url"));
 	check_port(c, to, optional(all, "url"));
 	to->url_shown = shown_url(c, to->url.source);
+	to->secrets = secrets_told(c, rule_of("destination"), e->value, &to->nsecrets);
 	build_headers(c, to, optional(all, "headers"));
 	build_topic(c, to, e->key, t, all);
 	if (to->transport == TRANSPORT_MQTT)

@@ -91,6 +91,8 @@ const char *load_path(struct compiler *c, const char *file, const char *path);  
 
 /* secret.c: the text of a scalar with its references resolved and, for paths, its folder put in front; problems are told. NULL when c is. */
 const char *text_resolved(struct compiler *c, const struct rule *r, const struct node *scalar, const char *text);
+/* confidence.c: all secrets below a node, resolved or written out, the longest first. */
+const struct secret_text *secrets_told(struct compiler *c, const struct rule *r, const struct node *n, unsigned *count);
 /* Files that hold literal secrets and may be read by others; after all schema_check()s. */
 void secrets_exposed(struct compiler *c);
 /* All references of all files, for a specification that will not be built because of other mistakes. */

@@ -107,6 +107,9 @@ struct device {
 
 enum transport { TRANSPORT_HTTP, TRANSPORT_MQTT, TRANSPORT_TCP, TRANSPORT_KAFKA, TRANSPORT_AMQP, TRANSPORT_FILE, TRANSPORT_NULL };
 
+/* Nobody but the far end may see this text; shown: what stands in its place, the reference it came from or •••. */
+struct secret_text { const char *text; size_t len; const char *shown; };
+
 struct destination {
 	const char *name;
 	struct place place;
@@ -116,6 +119,7 @@ struct destination {
 	const struct options *options; /* of the type, the transport's common ones included */
 	struct template url;           /* checked for scheme and shape; secrets resolved */
 	const char *url_shown;         /* for people: secrets as ••• */
+	unsigned nsecrets; const struct secret_text *secrets; /* all that it was told, the longest first */
 	unsigned nheaders; const char *const *header_names; const struct template *header_values;
 	unsigned naccept; const int *accept;
 	const char *id_name;           /* `id:` header or property that carries the message id, or NULL */
@@ -297,6 +301,9 @@ void plan_print(const struct plan *p, const char *from, struct buf *out);
 void plan_print_json(const struct plan *p, const char *from, struct buf *out);
 /* As a picture for Graphviz. */
 void plan_print_dot(const struct plan *p, struct buf *out);
+
+/* Words from outside may hold what the far end was told: appended to out without. False: they hold nothing of it, and out is as it was. */
+bool destination_hides(const struct destination *d, const char *words, size_t n, struct buf *out);
 
 /* Expand a template for one message: the parameters' text, percent-encoded when `encode`. 0, or -1 with *missing set to the name of
  * the first parameter the message does not have (or has as null, object or array). */

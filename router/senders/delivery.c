@@ -36,10 +36,14 @@ void delivery_by(struct delivery *d, int64_t mono_us)
 
 void delivery_reason(struct delivery *d, const char *fmt, ...)
 {
+	struct buf hidden = BUF_INIT;
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(d->reason, sizeof d->reason, fmt, ap);
 	va_end(ap);
+	if (destination_hides(d->s->destination, d->reason, strlen(d->reason), &hidden))
+		snprintf(d->reason, sizeof d->reason, "%s", hidden.p);
+	buf_fini(&hidden);
 }
 
 static void wake(void *arg)

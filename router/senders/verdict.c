@@ -6,6 +6,7 @@
  * refused with no acceptance between, the destination is suspected instead: it is blocked, and the suspects are put back in their
  * places and tried again, first, when the hold ends. */
 #include "senders/delivery_parts.h"
+#include "senders/hush.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,10 +327,12 @@ static void record(struct delivery *d, const struct batch *b, const struct judge
 	d->env.record(d->env.arg, d->s, b, j, accepted, rejected, d->status.ack_us_last);
 }
 
-void verdict_judge(void *arg, struct batch *b, const struct judgement *j)
+void verdict_judge(void *arg, struct batch *b, const struct judgement *said)
 {
 	struct delivery *d = arg;
 	struct work *w = b->delivery;
+	struct hushed hushed;
+	const struct judgement *j = hush(&hushed, d->s->destination, said, b->n);
 	struct range r = w->todo[w->ntodo - 1];
 	for (unsigned i = r.from; i < r.to; i++)
 		bit_clear(w->items[i].slot->flying, w->items[i].i);
@@ -355,4 +358,5 @@ void verdict_judge(void *arg, struct batch *b, const struct judgement *j)
 	if (d->refused_run >= REFUSED_RUN_MAX && !d->want_relay)
 		suspects_block(d);
 	delivery_kick(d);
+	hush_fini(&hushed);
 }
