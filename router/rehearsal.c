@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "message/body.h"
 #include "plan/plan.h"
@@ -39,6 +40,7 @@ struct rehearsal {
 	/* the message in hand */
 	struct arena *arena;
 	struct rehearsed_step *steps; unsigned nsteps, steps_cap;
+	struct rehearsed_line *lines; unsigned nlines, lines_cap;
 };
 
 struct state { struct buf bytes; };
@@ -94,6 +96,7 @@ void rehearsal_free(struct rehearsal *r)
 	buf_fini(&r->bytes);
 	buf_fini(&r->address);
 	free(r->steps);
+	free(r->lines);
 	free(r);
 }
 
@@ -125,6 +128,18 @@ static void made(void *arg, const char *step, unsigned row, const char *bytes, s
 		r->steps = xrealloc(r->steps, r->steps_cap * sizeof *r->steps);
 	}
 	r->steps[r->nsteps++] = (struct rehearsed_step){ step, row, arena_strndup(r->arena, bytes, len), len };
+}
+
+static void logged(void *arg, enum log_level level, const char *object, const char *event, const char *pairs)
+{
+	struct rehearsal *r = arg;
+
+	if (r->nlines == r->lines_cap) {
+		r->lines_cap = r->lines_cap ? r->lines_cap * 2 : 8;
+		r->lines = xrealloc(r->lines, r->lines_cap * sizeof *r->lines);
+	}
+	r->lines[r->nlines++] = (struct rehearsed_line){ log_level_name(level), arena_strdup(r->arena, object), arena_strdup(r->arena, event),
+		arena_strdup(r->arena, pairs) };
 }
 
 /* The parameters of a text for people, in place: secrets in it are hidden already. */
@@ -249,7 +264,12 @@ static void render(struct rehearsal *r, struct rehearsed_stream *s, const struct
 		call.state_len = state->bytes.len;
 	}
 	r->nsteps = 0;
+	r->nlines = 0;
+	log_divert(logged, r);
 	result = rendering_run(r->scripts, rendering, m, &call, &r->scratch, &r->rows, why, sizeof why);
+	log_divert(NULL, NULL);
+	s->nlines = r->nlines;
+	s->lines = memcpy(arena_alloc(r->arena, (r->nlines + 1) * sizeof *r->lines), r->lines ? (const void *)r->lines : "", r->nlines * sizeof *r->lines);
 	s->nsteps = r->nsteps;
 	s->steps = memcpy(arena_alloc(r->arena, (r->nsteps + 1) * sizeof *r->steps), r->steps ? (const void *)r->steps : "", r->nsteps * sizeof *r->steps);
 	if (state && result != RENDER_FAILED && r->rows.state_changed) {

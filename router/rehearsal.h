@@ -27,6 +27,7 @@ enum rehearsed_fate {
 };
 
 struct rehearsed_step { const char *name; unsigned row; const char *bytes; size_t len; };
+struct rehearsed_line { const char *level, *object, *event, *pairs; };   /* of the log */
 struct rehearsed_row { const char *bytes; size_t len; const char *id; const char *topic; };
 
 struct rehearsed_stream {
@@ -38,6 +39,7 @@ struct rehearsed_stream {
 	unsigned nheaders; const char *const *headers;   /* "Name: value", likewise: those the specification names */
 	unsigned nrows; const struct rehearsed_row *rows;
 	unsigned nsteps; const struct rehearsed_step *steps;   /* what the fields and each transform made, in order */
+	unsigned nlines; const struct rehearsed_line *lines;   /* what would be in the log of it; written nowhere else */
 };
 
 struct rehearsed {

@@ -28,6 +28,7 @@
 /* A look may cost at most this part of the time without being doubted. */
 #define DOUBT 16
 #define FRAMES_TOLD 8
+#define TOLD_MAX 1000 /* bytes of what the script says of it */
 /* The thread's CPU clock is read as often as this, for the day it is needed. */
 #define CPU_READ_NS 5000000
 
@@ -274,6 +275,7 @@ static int tell(lua_State *L)
 	struct vm *vm = vm_of(L);
 	lua_Debug ar;
 	luaL_Buffer b;
+	size_t len;
 	int frames = 0;
 
 	lua_settop(L, 1);
@@ -298,8 +300,13 @@ static int tell(lua_State *L)
 	lua_replace(L, 1);
 	lua_settop(L, 1);
 	luaL_buffinit(L, &b);
-	lua_pushvalue(L, 1);
-	luaL_addvalue(&b);
+	const char *text = lua_tolstring(L, 1, &len);
+	size_t cut = len > TOLD_MAX ? TOLD_MAX : len;
+	while (cut < len && ((unsigned char)text[cut] & 0xC0) == 0x80)
+		cut--;
+	luaL_addlstring(&b, text, cut);
+	if (cut < len)
+		luaL_addstring(&b, "…");
 	for (int level = 0; frames < FRAMES_TOLD && lua_getstack(L, level, &ar); level++) {
 		lua_getinfo(L, "Snl", &ar);
 		if (ar.currentline <= 0)

@@ -8,6 +8,7 @@
 #include "spec/tree.h"
 #include "transforms/adapters.h"
 #include "transforms/convert.h"
+#include "transforms/declared.h"
 
 /* The transports a key has a meaning for; what the program would never look at is refused, like a slip of the pen. */
 enum { ANY = 0, HTTP = 1 << TRANSPORT_HTTP, MQTT = 1 << TRANSPORT_MQTT, TCP = 1 << TRANSPORT_TCP };
@@ -127,6 +128,15 @@ RAISES static const struct node *tree_of(struct reading *r, int i, const char *k
 	return n;
 }
 
+RAISES static const struct node *declared(struct reading *r, int table, const char *key)
+{
+	const struct node *n = tree_of(r, table, key);
+
+	if (n && !declared_check(r->a, r->ad, n, key, r->d))
+		*r->broken = true;
+	return n;
+}
+
 static bool is_one_of(const char *s, const char *a, const char *b, const char *c)
 {
 	return strcmp(s, a) == 0 || strcmp(s, b) == 0 || (c && strcmp(s, c) == 0);
@@ -215,8 +225,8 @@ RAISES void describe(lua_State *L, struct adapters *a, struct adapter *ad, struc
 	read_connection(&r, table);
 	check_state(&r, table);
 	read_body(&r, table);
-	info->options_schema = tree_of(&r, table, "options");
-	info->device_schema = tree_of(&r, table, "device");
+	info->options_schema = declared(&r, table, "options");
+	info->device_schema = declared(&r, table, "device");
 	info->defaults = tree_of(&r, table, "defaults");
 	info->has_transform = has(&r, table, "transform", LUA_TFUNCTION);
 	info->has_request = has(&r, table, "request", LUA_TFUNCTION);

@@ -1,5 +1,5 @@
 /* lib_log.c - `log`: a script's words in the router's log, under the adapter's name. At most LINES a second for each state; what is over is
- * counted and said with the next line. */
+ * counted and said with the next line. Who has diverted the log wants all of them. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -21,7 +21,7 @@ RAISES static int write_line(lua_State *L, enum log_level level)
 		vm->log_second_us = now;
 		vm->log_lines = 0;
 	}
-	if (vm->log_lines >= LINES) {
+	if (vm->log_lines >= LINES && !log_diverted()) {
 		vm->log_withheld++;
 		return 0;
 	}

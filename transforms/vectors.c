@@ -35,17 +35,24 @@ struct vector {
 
 void vector_told(struct running *r, const char *name, const char *what)
 {
-	struct buf quoted = BUF_INIT;
+	struct buf words = BUF_INIT;
 	unsigned line = 0;
 
-	buf_addf(&quoted, "\"%s\"", name ? name : "");
-	line = adapter_line(r->ad, quoted.p);
-	if (!line)
-		line = adapter_line(r->ad, "vectors");
-	struct mark at = adapter_mark(r->ad, line);
-	diag_add(r->d, DIAG_VECTOR, &at, "adapter %s, vector %s: %s", r->ad->name, quoted.p, what);
+	/* A name may stand in the file elsewhere too; in a list of vectors it comes first. */
+	if (name && *name) {
+		buf_addf(&words, "{\"%s\"", name);
+		line = adapter_line(r->ad, words.p);
+		line = line ? line : adapter_line(r->ad, words.p + 1);
+		memmove(words.p, words.p + 1, words.len--);
+	} else {
+		buf_addf(&words, "%lld", (long long)r->i);
+		if (r->step)
+			buf_addf(&words, ", step %lld", (long long)r->step);
+	}
+	struct mark at = adapter_mark(r->ad, line ? line : adapter_line(r->ad, "vectors"));
+	diag_add(r->d, DIAG_VECTOR, &at, "adapter %s, vector %s: %s", r->ad->name, words.p, what);
 	r->failed++;
-	buf_fini(&quoted);
+	buf_fini(&words);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------------- */
@@ -65,6 +72,20 @@ RAISES bool vector_text(lua_State *L, int i, const char *key, struct buf *out)
 	}
 	lua_pop(L, 1);
 	return kind != LUA_TNIL;
+}
+
+RAISES void vector_expect(lua_State *L, int i, int type, const char *what)
+{
+	if (lua_type(L, i) != type)
+		luaL_error(L, "%s is a %s, and must be a %s", what, luaL_typename(L, i), lua_typename(L, type));
+}
+
+RAISES int64_t vector_now(lua_State *L, int i)
+{
+	lua_pushliteral(L, "now");
+	if (lua_rawget(L, i) != LUA_TNIL)
+		vector_expect(L, -1, LUA_TNUMBER, "now");
+	return (int64_t)llround(lua_tonumber(L, -1) * 1e6);
 }
 
 RAISES static void read_want(lua_State *L, struct vector *v)
@@ -107,11 +128,11 @@ static int read_vector(lua_State *L)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, v->table);
 	lua_rawgeti(L, -1, v->i);
 	lua_replace(L, 2);
-	luaL_argexpected(L, lua_istable(L, 2), 2, "a table");
+	vector_expect(L, 2, LUA_TTABLE, "it");
 	if (lua_rawgeti(L, 2, 1) == LUA_TSTRING)
 		buf_adds(&v->name, lua_tostring(L, -1));
 	else
-		luaL_error(L, "vector %d begins with no name", (int)v->i);
+		luaL_error(L, "it begins with no name");
 	lua_pushnil(L);
 	while (lua_next(L, 2)) {
 		const char *const *k = known;
@@ -132,10 +153,14 @@ static int read_vector(lua_State *L)
 	v->has_error = vector_text(L, 2, "error", &v->error);
 	read_want(L, v);
 	lua_settop(L, 2);
-	lua_getfield(L, 2, "id");
-	v->id = lua_isnil(L, -1) ? 1 : strtoull(luaL_checkstring(L, -1), NULL, 10);
-	lua_getfield(L, 2, "now");
-	v->now_us = (int64_t)llround(luaL_optnumber(L, -1, 0) * 1e6);
+	v->id = 1;
+	lua_pushliteral(L, "id");
+	if (lua_rawget(L, 2) != LUA_TNIL) {
+		if (!lua_isstring(L, -1))
+			luaL_error(L, "id is a %s, and must be a text of digits", luaL_typename(L, -1));
+		v->id = strtoull(lua_tostring(L, -1), NULL, 10);
+	}
+	v->now_us = vector_now(L, 2);
 	if (!v->has_input)
 		luaL_error(L, "it has nothing to do: transform = {…} is missing");
 	if (v->has_skipped + v->has_error + (v->want.n > 0) != 1)
@@ -297,9 +322,25 @@ static int open_list(lua_State *L)
 	}
 	if (!lua_istable(L, -2) || lua_rawget(L, -2) != LUA_TTABLE)
 		return 0;
-	l->n = (lua_Integer)lua_rawlen(L, -1);
+	lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		lua_pop(L, 1);
+		/* One that no list has would never be run. */
+		if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > n)
+			return luaL_error(L, "%s is a list, and has [%s]", l->i ? "steps" : "vectors", luaL_tolstring(L, -1, NULL));
+	}
+	l->n = n;
 	l->list = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
+}
+
+static void list_told(struct running *r, const char *what)
+{
+	struct mark at = adapter_mark(r->ad, adapter_line(r->ad, "vectors"));
+
+	diag_add(r->d, DIAG_VECTOR, &at, "adapter %s: %s", r->ad->name, what);
+	r->failed++;
 }
 
 unsigned vectors_run(struct adapters *a, struct adapter *ad, struct diag *d)
@@ -308,15 +349,19 @@ unsigned vectors_run(struct adapters *a, struct adapter *ad, struct diag *d)
 	struct listing all = { .table = ad->table, .list = LUA_NOREF };
 	struct buf why = BUF_INIT, state = BUF_INIT;
 
-	vm_run(a->vm, open_list, &all, VECTOR_PATIENCE, &why);
-	for (lua_Integer i = 1; i <= all.n; i++) {
-		struct listing steps = { .table = all.list, .i = i, .list = LUA_NOREF };
-		vm_run(a->vm, open_list, &steps, VECTOR_PATIENCE, &why);
+	if (vm_run(a->vm, open_list, &all, VECTOR_PATIENCE, &why) < 0)
+		list_told(&r, why.p);
+	for (r.i = 1; r.i <= all.n; r.i++) {
+		struct listing steps = { .table = all.list, .i = r.i, .list = LUA_NOREF };
+		bool wrong = vm_run(a->vm, open_list, &steps, VECTOR_PATIENCE, &why) < 0;
 		buf_clear(&state);
-		if (steps.list == LUA_NOREF && !vector_far(&r, all.list, i))
-			run_one(&r, all.list, i, &state);
-		for (lua_Integer k = 1; k <= steps.n; k++)
-			run_one(&r, steps.list, k, &state);
+		r.step = 0;
+		if (wrong)
+			vector_told(&r, NULL, why.p);
+		else if (steps.list == LUA_NOREF && !vector_far(&r, all.list, r.i))
+			run_one(&r, all.list, r.i, &state);
+		while (++r.step <= steps.n)
+			run_one(&r, steps.list, r.step, &state);
 		script_unload(a->vm, steps.list);
 	}
 	script_unload(a->vm, all.list);

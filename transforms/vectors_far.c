@@ -6,7 +6,6 @@
  *		want = "blocked" or {"done", {"refused", "reason"}, …} or "none", or error = "part of it"}
  *
  * Of used, now, after and refuse those that are wanted are compared. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,14 +46,14 @@ RAISES static void read_items(lua_State *L, struct vector *v)
 		lua_newtable(L);
 		lua_rawseti(L, -2, 1); /* one message of which nothing is said */
 	}
-	luaL_argexpected(L, lua_istable(L, -1), 2, "batch: a list");
+	vector_expect(L, -1, LUA_TTABLE, "batch");
 	int batch = lua_gettop(L);
 	v->nitems = (unsigned)lua_rawlen(L, batch);
 	v->items = xcalloc(v->nitems + 1, sizeof(*v->items));
 	for (unsigned k = 0; k < v->nitems; k++) {
 		lua_rawgeti(L, batch, k + 1);
 		int item = lua_gettop(L);
-		luaL_argexpected(L, lua_istable(L, item), 2, "batch: a list of tables");
+		vector_expect(L, item, LUA_TTABLE, "what batch lists");
 		if (!vector_text(L, item, "id", &v->items[k].id))
 			buf_addf(&v->items[k].id, "%u", k + 1);
 		if (!vector_text(L, item, "ident", &v->items[k].ident))
@@ -69,7 +68,7 @@ RAISES static void read_items(lua_State *L, struct vector *v)
 RAISES static void read_want_decoded(lua_State *L, struct vector *v)
 {
 	lua_getfield(L, 2, "want");
-	luaL_argexpected(L, lua_istable(L, -1), 2, "want: a table of messages");
+	vector_expect(L, -1, LUA_TTABLE, "want");
 	int want = lua_gettop(L);
 	for (lua_Integer k = 1; k <= (lua_Integer)lua_rawlen(L, want); k++) {
 		lua_rawgeti(L, want, k);
@@ -97,8 +96,10 @@ RAISES static void read_want_judged(lua_State *L, struct vector *v)
 	lua_getfield(L, 2, "want");
 	if (lua_istable(L, -1))
 		json_write(L, -1, &v->want);
+	else if (lua_type(L, -1) == LUA_TSTRING)
+		buf_adds(&v->want, lua_tostring(L, -1));
 	else
-		buf_adds(&v->want, luaL_checkstring(L, -1));
+		luaL_error(L, "want is a %s, and must be a verdict, a list of verdicts or \"none\"", luaL_typename(L, -1));
 }
 
 static int read_vector(lua_State *L)
@@ -118,8 +119,9 @@ static int read_vector(lua_State *L)
 		return 0;
 	if (!vector_text(L, 2, "options", &v->options))
 		buf_adds(&v->options, "{}");
-	lua_getfield(L, 2, "now");
-	v->now_us = (int64_t)llround(luaL_optnumber(L, -1, 0) * 1e6);
+	if (v->name.len == 0)
+		luaL_error(L, "it begins with no name");
+	v->now_us = vector_now(L, 2);
 	v->has_error = vector_text(L, 2, "error", &v->error);
 	v->has_method = vector_text(L, 2, "method", &v->method);
 	v->has_query = vector_text(L, 2, "query", &v->query);
@@ -133,10 +135,14 @@ static int read_vector(lua_State *L)
 	}
 	read_items(L, v);
 	lua_getfield(L, 2, "answer");
-	luaL_argexpected(L, lua_istable(L, -1), 2, "answer: a table");
+	vector_expect(L, -1, LUA_TTABLE, "answer");
 	int answer = lua_gettop(L);
-	lua_getfield(L, answer, "status");
-	v->status = (int)luaL_optinteger(L, -1, 200);
+	v->status = 200;
+	lua_pushliteral(L, "status");
+	if (lua_rawget(L, answer) != LUA_TNIL) {
+		vector_expect(L, -1, LUA_TNUMBER, "answer.status");
+		v->status = (int)lua_tointeger(L, -1);
+	}
 	vector_text(L, answer, "body", &v->input);
 	if (!v->has_error)
 		read_want_judged(L, v);

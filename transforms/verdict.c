@@ -48,6 +48,17 @@ RAISES static size_t keep(lua_State *L, int i, struct script_judgement *out)
 	return at;
 }
 
+/* What is said of a message that there is not is a slip that would go unseen: the message that was meant has another verdict. */
+RAISES static void check_each(lua_State *L, int table, unsigned n, const char *function)
+{
+	lua_pushnil(L);
+	while (lua_next(L, table)) {
+		lua_pop(L, 1);
+		if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > (lua_Integer)n)
+			luaL_error(L, "%s returned a verdict [%s], and there are %d messages", function, luaL_tolstring(L, -1, NULL), (int)n);
+	}
+}
+
 RAISES static void take_each(lua_State *L, int table, unsigned n, struct script_judgement *out)
 {
 	if (out->cap < n) {
@@ -86,6 +97,7 @@ static int judge(lua_State *L)
 	if (lua_isnil(L, 2))
 		return 0;
 	if (lua_istable(L, 2)) {
+		check_each(L, 2, j->b->n, "verdict");
 		if (lua_rawlen(L, 2) != j->b->n)
 			return luaL_error(L, "verdict returned %d verdicts for a batch of %d messages", (int)lua_rawlen(L, 2), (int)j->b->n);
 		take_each(L, 2, j->b->n, j->out);
@@ -152,6 +164,7 @@ static int hear_reply(lua_State *L)
 	luaL_argexpected(L, lua_istable(L, 3), 3, "a list of verdicts");
 	if (lua_rawlen(L, 3) > t->waiting)
 		return luaL_error(L, "reply returned %d verdicts where %d messages wait for one", (int)lua_rawlen(L, 3), (int)t->waiting);
+	check_each(L, 3, (unsigned)lua_rawlen(L, 3), "reply");
 	take_each(L, 3, (unsigned)lua_rawlen(L, 3), t->out);
 	t->out->verdict = SCRIPT_DONE;
 	return 0;

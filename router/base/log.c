@@ -19,6 +19,25 @@ static _Atomic int line_format = LOG_LOGFMT;
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
+static _Thread_local log_line_fn *diverted;
+static _Thread_local void *diverted_arg;
+
+void log_divert(log_line_fn *fn, void *arg)
+{
+	diverted = fn;
+	diverted_arg = arg;
+}
+
+bool log_diverted(void)
+{
+	return diverted;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 void log_setup(enum log_level least, enum log_format format)
 {
 	atomic_store_explicit(&least_level, (int)least, memory_order_relaxed);
@@ -171,7 +190,9 @@ void log_event(enum log_level level, const char *object, const char *event, cons
 		va_end(ap);
 	}
 
-	if (atomic_load_explicit(&line_format, memory_order_relaxed) == LOG_JSON) {
+	if (diverted)
+		diverted(diverted_arg, level, object, event, pairs.len ? pairs.p : "");
+	else if (atomic_load_explicit(&line_format, memory_order_relaxed) == LOG_JSON) {
 		buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"object\":", time, level_names[level]);
 		buf_addjson(&line, object, strlen(object));
 		buf_adds(&line, ",\"event\":");
@@ -189,7 +210,8 @@ void log_event(enum log_level level, const char *object, const char *event, cons
 		add_harmless(&line, pairs.p, pairs.len);
 		buf_addc(&line, '\n');
 	}
-	write_line(&line);
+	if (!diverted)
+		write_line(&line);
 	buf_fini(&pairs);
 	buf_fini(&line);
 	errno = saved;

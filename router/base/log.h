@@ -22,6 +22,13 @@ void log_event(enum log_level level, const char *object, const char *event, cons
 /* s quoted for a value, in one of eight rotating per-thread buffers of 512 bytes (longer text is cut with "…"). */
 const char *log_quote(const char *s);
 
+/* From here on lines of this thread go to fn, without a time, and not to stderr: for who tells them beside what they belong to. NULL ends it. Everything
+ * is borrowed during the call; pairs may be empty. */
+typedef void log_line_fn(void *arg, enum log_level level, const char *object, const char *event, const char *pairs);
+void log_divert(log_line_fn *fn, void *arg);
+bool log_diverted(void);
+const char *log_level_name(enum log_level level);
+
 #define log_debug(...) (log_enabled(LOG_DEBUG) ? log_event(LOG_DEBUG, __VA_ARGS__) : (void)0)
 #define log_info(...) log_event(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_event(LOG_WARN, __VA_ARGS__)

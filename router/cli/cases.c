@@ -55,14 +55,26 @@ static const char *text_of(const struct node *item, const char *key)
 	return n ? n->text : NULL;
 }
 
+struct running { struct happened h; const char *name; };
+
+/* What scripts say goes beside the results, and says of which case it is. */
 static void on_message(void *arg, const struct rehearsed *m)
 {
-	happened_add(arg, m);
+	struct running *c = arg;
+
+	happened_add(&c->h, m);
+	for (unsigned i = 0; !m->refused && i < m->nstreams; i++)
+		for (unsigned k = 0; k < m->streams[i].nlines; k++) {
+			const struct rehearsed_line *l = &m->streams[i].lines[k];
+
+			fprintf(stderr, "case \"%s\", message %u, stream %s: %s %s %s %s\n", c->name, m->index + 1, m->streams[i].stream->name, l->level,
+				l->object, l->event, l->pairs);
+		}
 }
 
 static void run_case(struct plan *p, const struct node *item, struct diag *d)
 {
-	struct happened h = { .arena = arena_new() };
+	struct running c = { .h = { .arena = arena_new() }, .name = text_of(item, "name") };
 	struct rehearsal *r = NULL;
 	struct buf bytes = BUF_INIT;
 	const struct node *send = node_get(item, "send"), *now = node_get(item, "now"), *channel = node_get(item, "channel");
@@ -95,18 +107,18 @@ static void run_case(struct plan *p, const struct node *item, struct diag *d)
 	r = rehearsal_new(p, why, sizeof why);
 	if (!r)
 		diag_add(d, DIAG_CASE, &item->at, "%s", why);
-	else if (!rehearsal_run(r, &in, id ? strtoull(id, NULL, 10) : 1, on_message, &h, why, sizeof why)) {
+	else if (!rehearsal_run(r, &in, id ? strtoull(id, NULL, 10) : 1, on_message, &c, why, sizeof why)) {
 		const struct node *refused = node_get(item, "refused");
 
 		if (!refused || refused->kind != NODE_SCALAR || !strstr(why, refused->text))
 			problem_note(diag_add(d, DIAG_CASE, &send->at, "case \"%s\": the channel refuses it whole", text_of(item, "name")), "%s", why);
 	} else {
-		case_judge(item, &h, d);
+		case_judge(item, &c.h, d);
 	}
 out:
 	rehearsal_free(r);
 	buf_fini(&bytes);
-	arena_free(h.arena);
+	arena_free(c.h.arena);
 }
 
 /* The rule of schemas/tests.json. Everything lives in the arena and in *s. */

@@ -82,6 +82,13 @@ static void stream_text(struct explainer *x, const struct rehearsed_stream *s)
 	buf_addc(out, '\n');
 	if (s->why && s->fate != FATE_FILTERED)
 		indented(out, "      ", s->why);
+	for (unsigned i = 0; i < s->nlines; i++) {
+		const struct rehearsed_line *l = &s->lines[i];
+
+		buf_addf(out, "      log: %s %s %s ", l->level, l->object, l->event);
+		plain(out, l->pairs, strlen(l->pairs));
+		buf_addc(out, '\n');
+	}
 	for (unsigned i = 0; x->verbose && i < s->nsteps; i++) {
 		buf_addf(out, "      after %s", s->steps[i].name);
 		if (s->steps[i].row || (i + 1 < s->nsteps && s->steps[i + 1].row))
@@ -258,6 +265,16 @@ static void stream_json(struct buf *out, const struct rehearsed_stream *s)
 			buf_addc(out, '}');
 		}
 		buf_addc(out, ']');
+	}
+	for (unsigned i = 0; i < s->nlines; i++) {
+		if (i == 0)
+			key(out, "log");
+		buf_adds(out, i ? ",{" : "[{");
+		text(out, "level", s->lines[i].level);
+		text(out, "object", s->lines[i].object);
+		text(out, "event", s->lines[i].event);
+		text(out, "pairs", s->lines[i].pairs);
+		buf_adds(out, i + 1 == s->nlines ? "}]" : "}");
 	}
 	if (s->nsteps) {
 		key(out, "steps");

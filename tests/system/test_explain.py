@@ -48,7 +48,7 @@ subscriptions:
 ADAPTERS = {
     "twice": "local A = {}\nfunction A.transform(msg, ctx)\n  return {n = 2, {a = msg.seq, id = ctx.id}, {b = msg.seq}}\nend\nreturn A\n",
     "broken": "local A = {}\nfunction A.transform(msg)\n  return msg.nothing.more\nend\nreturn A\n",
-    "picky": "local A = {}\nfunction A.transform(msg) return nil, 'not today' end\nreturn A\n",
+    "picky": "local A = {}\nfunction A.transform(msg) log.info('saw', msg.seq) return nil, 'not today' end\nreturn A\n",
 }
 MESSAGES = [{"ident": "350000000000", "timestamp": 1732300000, "seq": s, "position.latitude": 1.5} for s in (1, 2)] + [
     {"ident": "other", "seq": 7}, {"seq": 1}, {"ident": "x", "timestamp": "yesterday"}]
@@ -127,6 +127,13 @@ def test_people_read_the_same_and_no_secret_is_shown(tmp_path, setup):
     for words in ("message 1", '"Truck"', "filtered", "not today", "broken.lua:3", "after fields", "refused: no ident", "not enabled: off",
                   "not subscribed to its channel, device or groups: nobody", "sluice.yaml:"):
         assert words in done.stdout, words
+    # What a script logs stands with its message and stream, and nowhere else.
+    picky = [part.split("\n  plates")[0] for part in done.stdout.split("  picky ")[1:]]
+    assert len(picky) == 3 and ['log: info adapter/picky script text="saw %d"' % seq in part for seq, part in zip((1, 2, 7), picky)] == [True] * 3, picky
+    assert "saw" not in done.stderr and done.stdout.count("text=") == 3
+    told = [json.loads(line) for line in explain(tmp_path, "--channel", "in", "--json").stdout.splitlines()]
+    logs = [s["log"] for m in told if "streams" in m for s in m["streams"] if "log" in s]
+    assert [(x["level"], x["pairs"]) for (x,) in logs] == [("info", 'text="saw %d"' % seq) for seq in (1, 2, 7)]
 
 
 def test_mistakes_in_asking_are_told(tmp_path, setup):

@@ -99,6 +99,16 @@ static void test_broken_files_are_told_when_asked_for(void **state)
 		{ "return {transport = 'http', token = function() end}", "there is no credentials", "bad.lua:1" },
 		{ "return {transform = function() end,\nstate = {n = 'int'}}", "state.n is no kind of value", "bad.lua:2" },
 		{ "return {transform = function() end, state = {'n'}}", "state.? is no kind", "bad.lua:1" },
+		{ "return {transform = function() end, -- k: of the options\n options = {\n  k = {type = 'integer', default = 'x'}}}",
+		  "the default of options.k: \"x\" is not a whole number", "bad.lua:3:3" },
+		{ "return {transform = function() end, options = {a = {},\n  ['max-age'] = {type = 'duration', default = 12}}}",
+		  "the default of options.max-age", "bad.lua:2:5" },
+		{ "return {transform = function() end, options = {k = {type = 'integr'}}}", "unknown type", "bad.lua:1:48" },
+		{ "return {transform = function() end,\noptions = {k = {type = 'string', least = 1}}}", "keyword \"least\" is not supported", "bad.lua:2:12" },
+		{ "return {transform = function() end,\noptions = {k = {type = 'string', default = 1}}}", "the default of options.k is no text", "bad.lua:2:12" },
+		{ "return {transform = function() end,\noptions = {k = {type = 'string', enum = {'a'}, default = 'b'}}}", "\"b\" is not allowed", "bad.lua:2:12" },
+		{ "return {transform = function() end,\noptions = {type = 'object', properties = {k = {type = 'number', minimum = 2, default = 1}}}}", "at least 2", "bad.lua:2:43" },
+		{ "return {transform = function() end,\ndevice = {w = {type = 'boolean', default = 'true'}}}", "the default of device.w", "bad.lua:2:11" },
 		{ "while true do end", "too", "bad.lua:1" },
 		{ "\x1bLua bytecode", "binary chunk", "bad.lua" },
 		{ "return {transform = function() end, options = {f = print, g = function() end}}", "function cannot be written", "bad.lua" },
@@ -188,7 +198,16 @@ static void test_vectors(void **state)
 	run_vectors("{'neither', transform = {}}", 1, "exactly one of");
 	run_vectors("{'typo', tranform = {}}", 1, "unknown key tranform");
 	run_vectors("{'bad', transform = '[1]', want = 'x'}", 1, "its message");
-	run_vectors("5", 1, "expected");
+	run_vectors("5", 1, "vector 1: it is a number, and must be a table");
+	run_vectors("{'x', transform = {skip = 'a'}, skipped = 'a'}, {transform = {}}", 1, "vector 2: it begins with no name");
+	run_vectors("{decode = 'x', want = {}}", 1, "vector 1: it begins with no name");
+	run_vectors("{'s', steps = {{'a', transform = {skip = 'a'}, skipped = 'a'}, 5}}", 1, "vector 1, step 2: it is a number");
+	run_vectors("{'s', steps = {{'a', transform = {skip = 'a'}, skipped = 'a'}, last = {}}}", 1, "steps is a list, and has [last]");
+	run_vectors("{'x', transform = {}, now = 'noon', want = {}}", 1, "now is a string");
+	run_vectors("{'x', transform = {}, id = {}, want = {}}", 1, "id is a table");
+	run_vectors("name = {'x', transform = {}}", 1, "vectors is a list, and has [name]");
+	/* Where a name stands elsewhere too, the place is that of the vector. */
+	run_vectors("-- \"twice\"\n{\"twice\", transform = {}, want = 'x'}", 1, "v.lua:10");
 }
 
 /* The page that teaches how to write an adapter, put together as it says. */
@@ -284,7 +303,11 @@ static void test_vectors_of_other_kinds(void **state)
 		{ "{'answer', answer = {status = 404}, want = 'none'}", 0, NULL },
 		{ "{'answer', answer = {status = 200, body = '[1]'}, batch = {{id = 'x'}, {}}, want = {{'refused', 'x'}, 'done'}}", 0, NULL },
 		{ "{'answer', answer = {status = 401}, want = 'retry'}", 1, "got blocked" },
-		{ "{'answer', answer = 5, want = 'retry'}", 1, "expected" },
+		{ "{'answer', answer = 5, want = 'retry'}", 1, "answer is a number, and must be a table" },
+		{ "{'answer', answer = {status = 'ok'}, want = 'retry'}", 1, "answer.status is a string" },
+		{ "{'answer', answer = {}, batch = 5, want = 'retry'}", 1, "batch is a number" },
+		{ "{'answer', answer = {}, batch = {5}, want = 'retry'}", 1, "what batch lists is a number" },
+		{ "{'answer', answer = {}, want = 5}", 1, "want is a number" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct kit k;

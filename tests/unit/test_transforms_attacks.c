@@ -98,6 +98,7 @@ static const struct attack attacks[] = {
 	{ "error that is nil", "", "error()", "an error that is a nil" },
 	{ "error that is a table", "", "error({1})", "an error that is a table" },
 	{ "error with a lying message", "", "error({message = {}})", "an error that is a table" },
+	{ "an error of a megabyte", "", "error(('x'):rep(1e6))", "xxxxxxx…" },
 	{ "error in the error handler", "", "local ok, e = xpcall(error, function() error('again') end) if not ok then error('and again') end", "and again" },
 	{ "error handlers for ever", "", "local function h() return (xpcall(error, h)) end while true do xpcall(error, h) end", "too" },
 	{ "error in __tostring", "", "return tostring(setmetatable({}, {__tostring = function() return {} end}))", "__tostring" },

@@ -196,6 +196,7 @@ static void test_verdict(void **state)
 		     "if answer.status == 401 then return 'blocked', 'who are you: ' .. answer.headers['retry-after'] end\n"
 		     "if answer.status == 500 then kept = batch return 'retry' end if answer.status == 501 then return kept.body end\n"
 		     "if answer.status == 502 then return {'done'} end if answer.status == 503 then return 'maybe' end if answer.status == 504 then return {'done', 'split'} end\n"
+		     "if answer.status == 505 then return {'done', 'done', [99] = 'refused'} end if answer.status == 506 then return {'done', 'done', why = 'x'} end\n"
 		     "if answer.status == 400 then return 'split', batch.body .. batch[1].timestamp end end}");
 	script_judgement_init(&j);
 	assert_int_equal(scripts_verdict(f.k.s, &f.destination, &batch, &a, &j, f.k.why, sizeof(f.k.why)), 0);
@@ -216,8 +217,9 @@ static void test_verdict(void **state)
 	assert_int_equal(scripts_verdict(f.k.s, &f.destination, &batch, &a, &j, f.k.why, sizeof(f.k.why)), 0);
 	assert_int_equal(j.verdict, SCRIPT_NO_OPINION);
 	static const struct { int status; const char *part; } bad[] = { { 500, NULL }, { 501, "after its call" }, { 502, "1 verdicts for a batch of 2" },
-		{ 503, "verdict returned maybe" }, { 504, "for one message split" } };
-	for (size_t i = 0; i < 5; i++) {
+		{ 503, "verdict returned maybe" }, { 504, "for one message split" }, { 505, "verdict returned a verdict [99], and there are 2 messages" },
+		{ 506, "verdict returned a verdict [why], and there are 2 messages" } };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		a.status = bad[i].status;
 		assert_int_equal(scripts_verdict(f.k.s, &f.destination, &batch, &a, &j, f.k.why, sizeof(f.k.why)), bad[i].part ? -1 : 0);
 		if (bad[i].part && !strstr(f.k.why, bad[i].part))
