@@ -1,4 +1,6 @@
 /* The message as a script sees it, and what becomes of what it returns. */
+#define KIT_SCRIPT_US 2000000
+
 #include "transforms_kit.h"
 
 static void test_untouched_message_keeps_its_bytes(void **state)
