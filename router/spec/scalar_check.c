@@ -48,11 +48,30 @@ static struct problem *tell(struct check *c, enum diag_code code, const struct f
 	return diag_add(c->diag, code, &n->at, "%s: %s %s", frame_name(c, f), hidden ? "the value" : diag_quote(c->diag, n->text, n->len), words);
 }
 
+/* `${NAME}` is what a shell would have, `{device name}` what people would. */
+static const char *reference_meant(struct check *c, enum diag_code code, const char *text, size_t len)
+{
+	char *inside;
+
+	if (len < 3 || text[len - 1] != '}')
+		return NULL;
+	if (code == DIAG_BAD_TEMPLATE && *text == '{' && memchr(text, '"', len) == NULL && memchr(text, '\'', len) == NULL && memchr(text, ' ', len) != NULL) {
+		inside = arena_strndup(c->arena, text, len);
+		for (char *p = inside; *p != '\0'; p++)
+			*p = *p == ' ' ? '.' : *p;
+		return inside[1] == '.' || inside[len - 2] == '.' ? NULL : inside;
+	}
+	inside = arena_strndup(c->arena, text + 2, len - 3);
+	if (code == DIAG_BAD_REFERENCE && strncmp(text, "${", 2) == 0 && inside[strspn(inside, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+		return arena_printf(c->arena, "${env:%s}", inside);
+	return NULL;
+}
+
 static void tell_inside(struct check *c, enum diag_code code, const struct frame *f, const struct node *n, const struct fault *fault)
 {
 	struct mark at = node_mark_inside(n, fault->from, fault->len);
 
-	diag_add(c->diag, code, &at, "%s: %s", frame_name(c, f), fault->why);
+	problem_near(diag_add(c->diag, code, &at, "%s: %s", frame_name(c, f), fault->why), reference_meant(c, code, n->text + fault->from, fault->len));
 }
 
 /* Yes and no in the words of other programs, said in ours; NULL: it is neither. */
@@ -79,6 +98,23 @@ static bool in_values(const struct rule *r, const char *text)
 	return false;
 }
 
+/* The one word of a list that the text holds, or begins: `per-device` of device, `warning` of warn. NULL: none, or more than one. */
+static const char *word_in_common(const struct rule *r, const char *text)
+{
+	const char *found = NULL;
+
+	for (unsigned i = 0; i < r->values->n; i++) {
+		const char *word = r->values->items[i]->text;
+
+		if (strlen(word) < 3 || strlen(text) < 3 || (strcasestr(text, word) == NULL && strncasecmp(word, text, strlen(text)) != 0))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = word;
+	}
+	return found;
+}
+
 static void check_values(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
 {
 	struct nearest near;
@@ -95,15 +131,42 @@ static void check_values(struct check *c, const struct rule *r, const struct fra
 		buf_addf(&list, "%s%s", list.len ? ", " : "", r->values->items[i]->text);
 	}
 	p = tell(c, DIAG_NOT_ALLOWED, f, n, "is not allowed");
-	problem_near(p, r->kind == KIND_SWITCH && meant_by(n->text, "on", "off") ? meant_by(n->text, "on", "off") : nearest_found(&near));
+	problem_near(p, r->kind == KIND_SWITCH && meant_by(n->text, "on", "off") ? meant_by(n->text, "on", "off") : nearest_found(&near) ? nearest_found(&near) :
+		word_in_common(r, n->text));
 	problem_note(p, "%s: %s", r->values->n > 1 ? "one of" : "only", list.p);
 	buf_fini(&list);
 }
 
 /* ---- kinds -------------------------------------------------------------------------------------------------------------------- */
 
+static bool is_within(const struct rule *r, const char *text, bool duration)
+{
+	uint64_t size = 0, bound = 0;
+	int64_t us = 0, limit = 0;
+
+	if (duration)
+		return scalar_duration(text, &us) == 0 && (r->least == NULL || scalar_duration(r->least, &limit) < 0 || us >= limit) &&
+			(r->most == NULL || scalar_duration(r->most, &limit) < 0 || us <= limit);
+	return scalar_size(text, &size) == 0 && (r->least == NULL || scalar_size(r->least, &bound) < 0 || size >= bound) &&
+		(r->most == NULL || scalar_size(r->most, &bound) < 0 || size <= bound);
+}
+
+/* A bare number with the unit that makes most sense of it; NULL: none makes any. */
+static const char *with_unit(struct check *c, const struct rule *r, const char *text, size_t digits, bool duration)
+{
+	static const char *const durations[] = { "s", "ms", "m", "h", "d", NULL }, *const sizes[] = { "MiB", "GiB", "KiB", NULL };
+
+	for (const char *const *unit = duration ? durations : sizes; *unit != NULL; unit++) {
+		const char *whole = arena_printf(c->arena, "%.*s%s", (int)digits, text, *unit);
+
+		if (is_within(r, whole, duration))
+			return whole;
+	}
+	return NULL;
+}
+
 /* Durations and sizes are written with or without a blank, in capitals, in full words: what was meant is plain, so say it. */
-static void note_unit(struct check *c, struct problem *p, const char *text, bool duration)
+static void note_unit(struct check *c, struct problem *p, const struct rule *r, const char *text, bool duration)
 {
 	static const char *const words[][2] = {
 		{ "seconds", "s" }, { "second", "s" }, { "sec", "s" }, { "secs", "s" }, { "minutes", "m" }, { "minute", "m" }, { "min", "m" },
@@ -119,8 +182,8 @@ static void note_unit(struct check *c, struct problem *p, const char *text, bool
 
 	if (digits == 0)
 		return;
-	if (duration && *unit == '\0')
-		problem_near(p, arena_printf(c->arena, "%.*ss", (int)digits, text));
+	if (*unit == '\0')
+		problem_near(p, with_unit(c, r, text, digits, duration));
 	for (size_t i = 0; duration && i < sizeof(words) / sizeof(*words); i++)
 		if (strcasecmp(unit, words[i][0]) == 0)
 			problem_near(p, arena_printf(c->arena, "%.*s%s", (int)digits, text, words[i][1]));
@@ -132,8 +195,10 @@ static void note_unit(struct check *c, struct problem *p, const char *text, bool
 static void tell_bounds(struct check *c, const struct rule *r, const struct frame *f, const struct node *n, const char *least, const char *most)
 {
 	struct problem *p = tell(c, DIAG_OUT_OF_BOUNDS, f, n, "is out of bounds");
+	size_t digits = strspn(n->text, "0123456789");
 
-	(void)r;
+	if (r->kind == KIND_SIZE && digits > 0 && n->text[digits] == '\0')
+		problem_near(p, with_unit(c, r, n->text, digits, false));
 	if (least != NULL && most != NULL)
 		problem_note(p, "between %s and %s", least, most);
 	else
@@ -147,7 +212,7 @@ static void check_duration(struct check *c, const struct rule *r, const struct f
 	if (scalar_duration(n->text, &us) < 0) {
 		struct problem *p = tell(c, DIAG_BAD_VALUE, f, n, "is not a duration");
 
-		note_unit(c, p, n->text, true);
+		note_unit(c, p, r, n->text, true);
 		problem_note(p, "a duration: 200ms 30s 10m 2h 10d");
 		return;
 	}
@@ -163,7 +228,7 @@ static void check_size(struct check *c, const struct rule *r, const struct frame
 	if (scalar_size(n->text, &bytes) < 0) {
 		struct problem *p = tell(c, DIAG_BAD_VALUE, f, n, "is not a size");
 
-		note_unit(c, p, n->text, false);
+		note_unit(c, p, r, n->text, false);
 		problem_note(p, "a size: 64KiB 1MiB 2GiB, or bytes without a unit");
 		return;
 	}
@@ -207,25 +272,60 @@ static void check_network(struct check *c, const struct frame *f, const struct n
 		problem_note(tell(c, DIAG_BAD_VALUE, f, n, "is not a network"), "an address, or one with the number of bits that count, the others 0: 192.0.2.7 10.0.0.0/8 fd00::/8");
 }
 
+static void tell_range(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
+{
+	char least[40], most[40];
+
+	snprintf(least, sizeof(least), "%.17g", r->has_min ? r->min : -9223372036854775808.0);
+	snprintf(most, sizeof(most), "%.17g", r->has_max ? r->max : 9223372036854775807.0);
+	tell_bounds(c, r, f, n, r->has_min ? least : NULL, r->has_max || !r->has_min ? most : NULL);
+}
+
+/* 10k, 16,000 and 500.0 are numbers to people; NULL: the text is none to anybody. */
+static const char *number_meant(struct check *c, const char *text, bool whole)
+{
+	char digits[40];
+	size_t n = 0, fraction;
+
+	for (const char *p = text; *p != '\0' && n < 30; p++)
+		if (*p >= '0' && *p <= '9')
+			digits[n++] = *p;
+		else if ((*p != ',' && *p != '_' && *p != ' ' && *p != '\'') || n == 0 || strspn(p + 1, "0123456789") != 3)
+			break;
+	digits[n] = '\0';
+	text += strcspn(text, "kKM.abcdefghijlmnopqrstuvwxyzABCDEFGHIJLNOPQRSTUVWXYZ%");
+	if (n == 0)
+		return NULL;
+	fraction = *text == '.' ? 1 + strspn(text + 1, "0") : 0;
+	if (strcmp(text, "k") == 0 || strcmp(text, "K") == 0)
+		return arena_printf(c->arena, "%s000", digits);
+	if (strcmp(text, "M") == 0)
+		return arena_printf(c->arena, "%s000000", digits);
+	return *text == '\0' || (whole && fraction > 1 && text[fraction] == '\0') ? arena_strdup(c->arena, digits) : NULL;
+}
+
 static void check_number(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
 {
 	bool whole = (r->types & TYPE_NUMBER) == 0;
 	double v;
 	int64_t i;
-	char least[40], most[40];
 
 	if (n->quoted || scalar_number(n->text, &v) < 0 || (whole && scalar_int(n->text, &i) < 0)) {
-		struct problem *p = tell(c, DIAG_BAD_VALUE, f, n, whole ? "is not a whole number" : "is not a number");
+		struct problem *p;
 
+		if (!n->quoted && scalar_number(n->text, &v) == 0 && n->text[strspn(n->text, "-0123456789")] == '\0') {
+			tell_range(c, r, f, n); /* more digits than a number can have here */
+			return;
+		}
+		p = tell(c, DIAG_BAD_VALUE, f, n, whole ? "is not a whole number" : "is not a number");
 		if (n->quoted && scalar_number(n->text, &v) == 0)
 			problem_note(p, "without quotes");
+		else
+			problem_near(p, number_meant(c, n->text, whole));
 		return;
 	}
-	if ((r->has_min && v < r->min) || (r->has_max && v > r->max)) {
-		snprintf(least, sizeof(least), "%.17g", r->min);
-		snprintf(most, sizeof(most), "%.17g", r->max);
-		tell_bounds(c, r, f, n, r->has_min ? least : NULL, r->has_max ? most : NULL);
-	}
+	if ((r->has_min && v < r->min) || (r->has_max && v > r->max))
+		tell_range(c, r, f, n);
 }
 
 static void check_name(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
@@ -267,6 +367,23 @@ static void hide_inside(const struct node *n, size_t from, size_t len)
 		check_hide(n); /* the rest of it may stand on the next line */
 }
 
+/* A URL without its beginning, with it: the encrypted one where there is one; what is secret in it stays so. */
+static const char *with_scheme(struct check *c, const struct rule *r, const char *text)
+{
+	const char *scheme = r->schemes->items[0]->text, *shown;
+	struct buf whole = BUF_INIT, hidden = BUF_INIT;
+
+	for (unsigned i = 0; i < r->schemes->n; i++)
+		if (strcmp(r->schemes->items[i]->text, "https") == 0)
+			scheme = "https";
+	buf_addf(&whole, "%s://%s", scheme, text);
+	url_hide(&hidden, whole.p);
+	shown = arena_strdup(c->arena, hidden.p);
+	buf_fini(&whole);
+	buf_fini(&hidden);
+	return shown;
+}
+
 /* told: what stands in its braces is wrong, which may be a blank. */
 static void check_url(struct check *c, const struct rule *r, const struct frame *f, const struct node *n, bool told)
 {
@@ -276,7 +393,10 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 	struct buf list = BUF_INIT;
 	struct nearest near;
 	struct problem *p;
+	struct mark at;
+	const char *blank;
 	char word[40];
+	bool known = false;
 
 	if (rest != NULL && (user = strchr(rest + 3, '@')) != NULL && (size_t)(user - rest) <= strcspn(rest + 3, "/?#") + 3)
 		hide_inside(n, (size_t)(rest + 3 - n->text), (size_t)(user - rest - 3)); /* a reference too: a quoted line may be a slip of the pen */
@@ -299,11 +419,22 @@ static void check_url(struct check *c, const struct rule *r, const struct frame 
 			buf_fini(&list);
 			return;
 		}
+		known = known || strcmp(word, r->schemes->items[i]->text) == 0;
 		nearest_try(&near, r->schemes->items[i]->text);
 		buf_addf(&list, "%s%s://…", list.len ? " or " : "", r->schemes->items[i]->text);
 	}
+	blank = n->text + strcspn(n->text, " \t\n");
+	if (known && rest[3] != '\0' && *blank != '\0' && !told) {
+		at = node_mark_inside(n, (size_t)(blank - n->text), 1);
+		problem_note(diag_add(c->diag, DIAG_PATTERN, &at, "%s: a URL holds no blanks", frame_name(c, f)), "a blank is written %%20");
+		buf_fini(&list);
+		return;
+	}
 	p = diag_add(c->diag, DIAG_PATTERN, &n->at, "%s: this URL can't be used here", frame_name(c, f));
-	problem_near(p, *word != '\0' && strcmp(word, nearest_found(&near) ? nearest_found(&near) : "") != 0 ? nearest_found(&near) : NULL);
+	if (rest == NULL && n->text[0] != '/' && *blank == '\0')
+		problem_near(p, with_scheme(c, r, n->text));
+	else
+		problem_near(p, *word != '\0' && strcmp(word, nearest_found(&near) ? nearest_found(&near) : "") != 0 ? nearest_found(&near) : NULL);
 	problem_note(p, "%s, without blanks", list.p);
 	buf_fini(&list);
 }
@@ -353,8 +484,17 @@ static void check_string(struct check *c, const struct rule *r, const struct fra
 	} else if (r->pattern != NULL && !reference && regexec(r->pattern, n->text, 0, NULL, 0) != 0) {
 		struct problem *p = tell(c, DIAG_PATTERN, f, n, "does not have the right form");
 
-		if (r->kind == KIND_LISTEN)
+		if (r->kind == KIND_LISTEN) {
+			if (n->text[strspn(n->text, "0123456789")] == '\0' && n->len <= 5)
+				problem_near(p, arena_printf(c->arena, "0.0.0.0:%s", n->text));
 			problem_note(p, "an address and a port: 0.0.0.0:8080, 127.0.0.1:8080, [::]:8080");
+		}
+		if (r->kind == KIND_NONE && *n->text != '/' && f->rule->kind != KIND_SECRET && !f->secret) {
+			const char *rooted = arena_printf(c->arena, "/%s", n->text);
+
+			if (regexec(r->pattern, rooted, 0, NULL, 0) == 0)
+				problem_near(p, rooted);
+		}
 		if (r->kind == KIND_NONE)
 			problem_note(p, "it must match %s", r->pattern_text);
 	} else if (r->kind == KIND_LISTEN && !reference && strncmp(n->text, "unix:", 5) != 0 && strrchr(n->text, ':') != NULL &&

@@ -151,6 +151,8 @@ static const char *tell_unknown(struct check *c, const struct rule *r, const str
 		problem_note(p, "\"%s\" belongs one level deeper, under \"%s\"", deeper ? deeper : word, below);
 	else if (near == NULL && f->up != NULL && rule_property(f->up->rule, word) != NULL)
 		problem_note(p, "\"%s\" belongs one level up: is it indented too far?", word);
+	else if (near == NULL && f->up != NULL && rule_property(c->root->rule, word) != NULL)
+		problem_note(p, "\"%s\" belongs at the top level", word);
 	note_allowed(p, r);
 	return near;
 }
@@ -208,6 +210,18 @@ static bool may_lack(const struct check *c, const struct node *n)
 	return n->partial && !c->strict;
 }
 
+/* People write the type as a key, and its settings below it. */
+static void note_type(struct check *c, const struct rule *r, const struct node *n, struct problem *p)
+{
+	const struct rule *chosen;
+
+	for (unsigned i = 0; i < n->n; i++)
+		if ((chosen = rule_of_type(r, n->entries[i].key->text, c->types)) != NULL && !chosen->planned) {
+			problem_note(p, "\"%s\" is a type: %s: %s, and its keys beside it", n->entries[i].key->text, r->cases[0].key, n->entries[i].key->text);
+			return;
+		}
+}
+
 /* The rule a mapping with a `type` falls under, NULL when that can't be said (and has been told). */
 static const struct rule *select_case(struct check *c, const struct rule *r, struct frame *f, const struct node *n)
 {
@@ -226,7 +240,7 @@ static const struct rule *select_case(struct check *c, const struct rule *r, str
 			}
 		if (may_lack(c, n))
 			return NULL;
-		diag_add(c->diag, DIAG_MISSING_KEY, frame_mark(f), "missing key \"%s\" %s", r->cases[0].key, where(c, f));
+		note_type(c, r, n, diag_add(c->diag, DIAG_MISSING_KEY, frame_mark(f), "missing key \"%s\" %s", r->cases[0].key, where(c, f)));
 		return NULL;
 	}
 	if (type->partial)
@@ -285,6 +299,9 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 		} else if (r->closed) {
 			const char *near = tell_unknown(c, r, f, e);
 
+			/* What stands behind a misspelt key will have to be right too. */
+			if (near != NULL && node_get(n, near) == NULL && !rule_property(r, near)->rule->planned)
+				check_entry(c, rule_property(r, near)->rule, f, e, rule_property(r, near)->rule->secret);
 			if (near != NULL && nmeant < sizeof(meant) / sizeof(*meant))
 				meant[nmeant++] = near;
 		}
@@ -391,15 +408,74 @@ static bool begins_oddly(const struct node *n)
 	return p[0] == '&' || (p[0] == '#' && (unsigned char)p[1] > ' ');
 }
 
+/* Nothing stands behind the colon, because what was to stand there is not indented: the next key is told to belong there. */
+static bool is_told_below(const struct rule *r, const struct frame *f)
+{
+	const struct node *all = f->up != NULL && f->key != NULL ? f->up->node : NULL;
+
+	for (unsigned i = 0; all != NULL && all->kind == NODE_MAP && i + 1 < all->n; i++)
+		if (strcmp(all->entries[i].key->text, f->key) == 0)
+			return f->up->rule->closed && rule_property(f->up->rule, all->entries[i + 1].key->text) == NULL &&
+				rule_property(r, all->entries[i + 1].key->text) != NULL;
+	return false;
+}
+
+/* A value as the rule would have it written: `post` where only POST will do. */
+static const char *value_meant(const struct rule *r, const struct node *n)
+{
+	for (unsigned i = 0; r != NULL && r->values != NULL && i < r->values->n; i++)
+		if (nearest_same(r->values->items[i]->text, n->text))
+			return r->values->items[i]->text;
+	return n->text;
+}
+
+static const struct rule *items_of(const struct rule *r)
+{
+	for (unsigned i = 0; i < r->nany; i++)
+		if (r->any[i]->items != NULL)
+			return r->any[i]->items;
+	return r->items;
+}
+
+static const struct rule *closed_map(const struct rule *r)
+{
+	for (unsigned i = 0; i < r->nany; i++)
+		if (r->any[i]->nproperties > 0)
+			return r->any[i];
+	return r->nproperties > 0 ? r : NULL;
+}
+
+/* How the shape that is there becomes one that is right. */
+static void note_shape(struct problem *p, const struct rule *r, const struct node *n, bool map, bool list, bool scalar)
+{
+	if (list && n->kind == NODE_SCALAR && !map)
+		problem_note(p, "a list of one: [%s]", value_meant(items_of(r), n));
+	else if (list && n->kind == NODE_MAP)
+		problem_note(p, "a list: each of its items begins with a dash and a blank");
+	else if (scalar && !map && n->kind == NODE_LIST && n->n == 1 && n->items[0]->kind == NODE_SCALAR)
+		problem_near(p, n->items[0]->text);
+	else if (map && n->kind == NODE_LIST && closed_map(r) == NULL)
+		problem_note(p, "a mapping: each of its members is a name and a colon, without a dash");
+	else if (map && n->kind != NODE_MAP && closed_map(r) != NULL)
+		note_allowed(p, closed_map(r));
+}
+
 static void tell_shape(struct check *c, const struct rule *r, const struct frame *f, const struct node *n)
 {
 	const char *names[3] = { "a value" };
 	unsigned count = 0;
-	bool null = node_is_null(n);
+	bool null = node_is_null(n), map = false, list = false, scalar = false, below = f->key_at != NULL && f->key_at->line != n->at.line;
 	struct problem *p;
 
+	if (null && is_told_below(r, f))
+		return;
 	add_shapes(r, names, &count);
-	p = diag_add(c->diag, DIAG_WRONG_KIND, null ? frame_mark(f) : &n->at, "%s must be %s%s%s, not %s", frame_name(c, f), names[0],
+	for (unsigned i = 0; i < count; i++) {
+		map = map || names[i][2] == 'm';
+		list = list || names[i][2] == 'l';
+		scalar = scalar || names[i][2] == 's';
+	}
+	p = diag_add(c->diag, DIAG_WRONG_KIND, null || (n->kind != NODE_SCALAR && below) ? frame_mark(f) : &n->at, "%s must be %s%s%s, not %s", frame_name(c, f), names[0],
 		count > 1 ? " or " : "", count > 1 ? names[1] : "", node_kind_name(n));
 	if (null && begins_oddly(n))
 		problem_note(p, "a text that begins with # or & needs quotes");
@@ -407,10 +483,10 @@ static void tell_shape(struct check *c, const struct rule *r, const struct frame
 		problem_note(p, "nothing stands behind the colon; are the lines below it indented?");
 	else if (n->kind != NODE_SCALAR && r->kind == KIND_EXPRESSION)
 		problem_note(p, "a condition that begins with a bracket, or holds a colon and a blank, needs quotes");
-	else if (n->kind == NODE_SCALAR && count == 1 && names[0][2] == 'l')
-		problem_note(p, "a list of one: [%s]", n->text);
-	else if (n->kind == NODE_SCALAR && f->key != NULL && strchr(n->text, ':') != NULL)
+	else if (n->kind == NODE_SCALAR && f->key != NULL && strchr(n->text, ':') != NULL && map)
 		problem_note(p, "a blank must follow the colon: `key: value`");
+	else
+		note_shape(p, r, n, map, list, scalar);
 }
 
 const struct rule *rule_shape(const struct rule *r, const struct node *n)
