@@ -48,7 +48,8 @@ static void tell_undeclared(struct compiler *c, const struct section *s, const c
 		nearest_try(&near, s->node->entries[i].key->text);
 	problem_near(p, nearest_found(&near));
 	for (i = 0; i < s->node->n && i < 10; i++)
-		buf_addf(&list, "%s%s", i ? ", " : "", s->node->entries[i].key->text);
+		if (map_gets(&s->names, s->node->entries[i].key->text) == &s->node->entries[i])
+			buf_addf(&list, "%s%s", i ? ", " : "", s->node->entries[i].key->text);
 	if (s->node->n == 0)
 		problem_note(p, "no %s is defined under %s:", s->one, s->key);
 	else
@@ -63,10 +64,10 @@ static bool named(struct compiler *c, const struct section *s, const struct node
 	if (n == NULL || n->kind != NODE_SCALAR || n->len == 0)
 		return false;
 	e = map_get(&s->names, n->text, n->len);
-	if (e == NULL)
-		tell_undeclared(c, s, n->text, &n->at);
-	else
+	if (e != NULL)
 		umap_put(&c->used, (uint64_t)(uintptr_t)e, 1);
+	else if (schema_satisfied(c->arena, rule_of("name"), n, NULL)) /* else it was told to be no name */
+		tell_undeclared(c, s, n->text, &n->at);
 	return e != NULL;
 }
 

@@ -241,12 +241,13 @@ static void check_rate(struct check *c, const struct frame *f, const struct node
 {
 	double v;
 	struct problem *p;
+	size_t digits = strspn(n->text, "0123456789");
 
 	if (scalar_rate(n->text, &v) == 0)
 		return;
 	p = tell(c, DIAG_BAD_VALUE, f, n, "is not a rate");
-	if (scalar_number(n->text, &v) == 0 && v > 0)
-		problem_near(p, arena_printf(c->arena, "%s/s", n->text));
+	if (digits > 0)
+		problem_near(p, arena_printf(c->arena, "%.*s/%s", (int)digits, n->text, strcasestr(n->text, "min") ? "m" : strcasestr(n->text, "hour") ? "h" : "s"));
 	problem_note(p, "a rate: 200/s 600/m 10000/h");
 }
 

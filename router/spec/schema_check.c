@@ -145,7 +145,7 @@ static const char *tell_unknown(struct check *c, const struct rule *r, const str
 		return NULL;
 	}
 	problem_near(p, near ? near : deeper);
-	if (near != NULL && rule_property(r, near)->rule->kind == KIND_SECRET && e->value->kind == NODE_SCALAR)
+	if (e->value->kind == NODE_SCALAR && (sounds_secret(word) || (near != NULL && rule_property(r, near)->rule->kind == KIND_SECRET)))
 		check_hide(e->value);
 	if (below != NULL)
 		problem_note(p, "\"%s\" belongs one level deeper, under \"%s\"", deeper ? deeper : word, below);
@@ -272,7 +272,7 @@ static void check_entry(struct check *c, const struct rule *r, struct frame *f, 
 static void check_map(struct check *c, const struct rule *r, struct frame *f, const struct node *n)
 {
 	const char *meant[8];
-	unsigned nmeant = 0;
+	unsigned nmeant = 0, unknown = 0;
 	const char *chosen_by = r->ncases > 0 ? r->cases[0].key : NULL;
 
 	if (r->ncases > 0) {
@@ -299,6 +299,7 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 		} else if (r->closed) {
 			const char *near = tell_unknown(c, r, f, e);
 
+			unknown++;
 			/* What stands behind a misspelt key will have to be right too. */
 			if (near != NULL && node_get(n, near) == NULL && !rule_property(r, near)->rule->planned)
 				check_entry(c, rule_property(r, near)->rule, f, e, rule_property(r, near)->rule->secret);
@@ -323,7 +324,7 @@ static void check_map(struct check *c, const struct rule *r, struct frame *f, co
 	if (r->min_properties > 0 && n->n < r->min_properties && !may_lack(c, n))
 		note_allowed(diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s needs at least %llu %s", frame_name(c, f),
 			(unsigned long long)r->min_properties, r->min_properties == 1 ? "entry" : "entries"), r);
-	if (r->max_properties > 0 && n->n > r->max_properties)
+	if (r->max_properties > 0 && n->n - unknown > r->max_properties)
 		note_allowed(diag_add(c->diag, DIAG_LENGTH, frame_mark(f), "%s takes no more than %llu %s, here are %u", frame_name(c, f),
 			(unsigned long long)r->max_properties, r->max_properties == 1 ? "entry" : "entries", n->n), r);
 }
@@ -445,15 +446,27 @@ static const struct rule *closed_map(const struct rule *r)
 	return r->nproperties > 0 ? r : NULL;
 }
 
+/* What the first item of a list calls itself. */
+static const char *name_inside(const struct node *list)
+{
+	const struct node *name = list->n > 0 ? node_get(list->items[0], "ident") : NULL;
+
+	if (name == NULL && list->n > 0)
+		name = node_get(list->items[0], "name");
+	return name != NULL && name->kind == NODE_SCALAR ? name->text : NULL;
+}
+
 /* How the shape that is there becomes one that is right. */
 static void note_shape(struct problem *p, const struct rule *r, const struct node *n, bool map, bool list, bool scalar)
 {
-	if (list && n->kind == NODE_SCALAR && !map)
+	if (list && n->kind == NODE_SCALAR)
 		problem_note(p, "a list of one: [%s]", value_meant(items_of(r), n));
 	else if (list && n->kind == NODE_MAP)
 		problem_note(p, "a list: each of its items begins with a dash and a blank");
 	else if (scalar && !map && n->kind == NODE_LIST && n->n == 1 && n->items[0]->kind == NODE_SCALAR)
 		problem_near(p, n->items[0]->text);
+	else if (map && n->kind == NODE_LIST && closed_map(r) == NULL && name_inside(n) != NULL)
+		problem_note(p, "a mapping: in place of the dash stands the name and a colon, as in %s: {…}", name_inside(n));
 	else if (map && n->kind == NODE_LIST && closed_map(r) == NULL)
 		problem_note(p, "a mapping: each of its members is a name and a colon, without a dash");
 	else if (map && n->kind != NODE_MAP && closed_map(r) != NULL)
@@ -477,7 +490,9 @@ static void tell_shape(struct check *c, const struct rule *r, const struct frame
 	}
 	p = diag_add(c->diag, DIAG_WRONG_KIND, null || (n->kind != NODE_SCALAR && below) ? frame_mark(f) : &n->at, "%s must be %s%s%s, not %s", frame_name(c, f), names[0],
 		count > 1 ? " or " : "", count > 1 ? names[1] : "", node_kind_name(n));
-	if (null && begins_oddly(n))
+	if (null && f->key != NULL && strchr(",}", *node_begins(n)) != NULL && *node_begins(n) != '\0')
+		problem_note(p, "among braces each key has a colon and a value: key: value");
+	else if (null && begins_oddly(n))
 		problem_note(p, "a text that begins with # or & needs quotes");
 	else if (null)
 		problem_note(p, "nothing stands behind the colon; are the lines below it indented?");

@@ -203,6 +203,12 @@ struct node *build_scalar(struct build *b, const struct span *at, const char *te
 	n->len = len;
 	n->quoted = quoted;
 	check_tag(b, n, tag);
+	for (unsigned i = 0; i < b->nlost; i++)
+		if (b->lost[i].column > 0 && at->line == b->lost[i].line && at->column >= b->lost[i].column) {
+			scalar_is_lost(n);
+			if (b->lost[i].more && b->depth > 0)
+				b->stack[b->depth - 1].node->partial = true;
+		}
 	if (memchr(n->text, '\0', n->len) != NULL) {
 		diag_add(b->diag, DIAG_CONTROL, &n->at, "the text holds a NUL character");
 		scalar_is_lost(n);
@@ -242,6 +248,10 @@ void build_end(struct build *b, const struct span *at)
 	if (level->anchor != NULL)
 		level->anchor->nodes = b->nodes + b->aliased - level->before;
 	b->flow -= level->flow;
+	for (unsigned i = 0; i < b->nlost; i++)
+		if (b->lost[i].column == 0 && level->node->at.line <= b->lost[i].end_line + 1 && at->end_line + 1 >= b->lost[i].line &&
+			level->node->at.column >= b->lost[i].indent)
+			level->node->partial = true;
 	map_fini(&level->keys);
 }
 

@@ -22,6 +22,10 @@ struct level {
 	size_t before;        /* nodes read and aliased before it began */
 };
 
+/* Lines that were taken away because they are no YAML, and told: what was put in their place (column 0: nothing) is no value, and a mapping or list
+ * around them that is indented like them, or nearly, may lack something. */
+struct lost { unsigned line, column, end_line, indent; bool more; /* further keys of the mapping may have stood on the line */ };
+
 struct build {
 	struct arena *arena;
 	struct source *source;
@@ -32,6 +36,8 @@ struct build {
 	size_t nodes, aliased;
 	struct node *root;    /* NULL: nothing was read */
 	bool stop;
+	const struct lost *lost;
+	unsigned nlost;
 };
 
 /* Where a thing begins and ends; the mark underlines it as far as it stands on one line. */

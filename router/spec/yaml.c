@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "spec/diag.h"
 #include "spec/tree_build.h"
+#include "spec/yaml_mend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,10 @@ static const char *advice(const yaml_parser_t *y, const char *line, const char *
 
 	if (at < end && *at == '\t')
 		return "a tab can't indent: use blanks";
+	if (strstr(problem, "escape character") != NULL)
+		return "in double quotes a backslash begins an escape: write it twice, or use single quotes";
+	if (at > line && at < end && *at == '{' && at[-1] == '$')
+		return "a reference among braces needs quotes: \"${env:NAME}\"";
 	if (strstr(context, "block scalar") != NULL)
 		return "behind | or > nothing stands but a block of text on the lines below; a text that begins with these needs quotes";
 	if (strstr(context, "scanning an anchor") != NULL || strstr(context, "scanning an alias") != NULL || strstr(context, "tag") != NULL)
@@ -137,6 +142,8 @@ static void tell_syntax(struct reader *r, const yaml_parser_t *y)
 			while (i < n && ((unsigned char)line[i] & 0xc0) == 0x80);
 		note = y->problem != NULL ? advice(y, line, line + i, line + n) : NULL;
 	}
+	if (strstr(problem, "mapping values are not allowed") != NULL && mend_keyless(r->b.source, at.line) != 0)
+		note = "the line above has no colon behind its key";
 	if (note != NULL)
 		problem_note(p, "%s", note);
 	if (y->context != NULL && (y->context_mark.line != y->problem_mark.line || y->context_mark.column != y->problem_mark.column)) {
@@ -189,6 +196,17 @@ static void take_event(struct reader *r, const yaml_event_t *e)
 	}
 }
 
+/* The line on which the thing that could not be read begins, where that says more than the line on which it stopped; else 0. */
+static unsigned begins_at(struct source *s, const yaml_parser_t *y)
+{
+	static const char *const things[] = { "flow mapping", "flow sequence", "quoted scalar", "simple key" };
+
+	for (size_t i = 0; y->context != NULL && i < sizeof(things) / sizeof(*things); i++)
+		if (strstr(y->context, things[i]) != NULL)
+			return (unsigned)y->context_mark.line + 1;
+	return strstr(y->problem ? y->problem : "", "mapping values") != NULL ? mend_keyless(s, (unsigned)y->problem_mark.line + 1) : 0;
+}
+
 /* Of what was read last nobody knows whether it was all, or meant like that. */
 static void leave_open(struct node *n)
 {
@@ -198,25 +216,33 @@ static void leave_open(struct node *n)
 	}
 }
 
-struct node *yaml_read(struct arena *a, struct source *s, struct diag *d)
+/* The text (or what is left of it) once. *error: what kept it from being read to its end; line 0: nothing. */
+static struct node *read_once(struct arena *a, struct source *s, const struct mend *m, struct diag *d, bool tell, unsigned *line, unsigned *begun, bool *more)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
 	struct node *root;
 	yaml_parser_t y;
 
+	*line = *begun = 0;
 	build_init(&r->b, a, s, d);
+	r->b.lost = m->lost;
+	r->b.nlost = m->n;
 	if (!yaml_parser_initialize(&y)) {
 		fputs("out of memory\n", stderr);
 		abort();
 	}
 	yaml_parser_set_encoding(&y, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&y, (const unsigned char *)s->text, s->len);
+	yaml_parser_set_input_string(&y, (const unsigned char *)(m->text != NULL ? m->text : s->text), s->len);
 	while (!r->b.stop) {
 		yaml_event_t e;
 
 		if (!yaml_parser_parse(&y, &e)) {
-			tell_syntax(r, &y);
 			r->cut = !r->ended;
+			*line = r->cut ? (unsigned)y.problem_mark.line + 1 : 0;
+			*begun = begins_at(s, &y);
+			*more = strstr(y.problem ? y.problem : "", "mapping values") != NULL;
+			if (tell && mend_is_new(m, *begun != 0 ? *begun : *line))
+				tell_syntax(r, &y);
 			break;
 		}
 		take_event(r, &e);
@@ -233,6 +259,28 @@ struct node *yaml_read(struct arena *a, struct source *s, struct diag *d)
 	build_fini(&r->b);
 	free(r);
 	return root;
+}
+
+struct node *yaml_read(struct arena *a, struct source *s, struct diag *d)
+{
+	struct mend m = { .source = s };
+	unsigned line, begun;
+	bool more = false;
+	struct node *root = read_once(a, s, &m, d, true, &line, &begun, &more);
+	size_t read = s->len;
+
+	if (line == 0)
+		return root;
+	/* What is told of the whole is told when all of it can be read; until then only where it can't. */
+	while (line != 0 && (read += s->len) < MENDED_MAX && mend(&m, line, begun, more)) {
+		struct diag *quiet = diag_new_quiet();
+
+		read_once(a, s, &m, quiet, false, &line, &begun, &more);
+		diag_free(quiet);
+		if (line != 0 && mend_is_new(&m, begun != 0 ? begun : line))
+			read_once(a, s, &m, d, true, &line, &begun, &more);
+	}
+	return line == 0 ? read_once(a, s, &m, d, true, &line, &begun, &more) : root;
 }
 
 static struct node *read_on(struct arena *a, struct source *s, struct diag *d)
