@@ -19,7 +19,7 @@
 #define DEVICES 1000
 #define ROUNDS 7
 
-/* A script's body, or what is in the program already: `is` names the adapter, and `state` what it remembers of the device. */
+/* A script's body, or what is in the program already: `is` names the adapter. `state` is what it kept of the device. */
 static const struct { const char *name, *body, *is, *state; } scripts[] = {
 	{ "no-op", "return msg", NULL, NULL },
 	{ "filter on one field", "if msg['position.speed'] > 60 then return msg end return nil, 'slow'", NULL, NULL },
@@ -42,7 +42,9 @@ static const struct { const char *name, *body, *is, *state; } scripts[] = {
 	{ "drop of 5, msg:drop", "return msg:drop(dropped)", NULL, NULL },
 	{ "pick of 8, msg:pick", "return msg:pick(picked)", NULL, NULL },
 	{ "text by string.format", "return string.format('%s;%d;%.6f;%.6f', msg.ident, msg.timestamp // 1 | 0, msg['position.latitude'], msg['position.longitude'])", NULL, NULL },
-	{ "e-toll", NULL, "e-toll", "{\"e-toll\":{\"fix\":true,\"ignition\":true,\"since\":1700000000}}" },
+	{ "e-toll", NULL, "e-toll", "{\"fix\":true,\"ignition\":true,\"since\":1700000000}" },
+	{ "no-op, state looked at", "if ctx.state.on == 5 then return nil, 'never' end return msg", NULL, "{\"n\":41,\"on\":true}" },
+	{ "no-op, state changed", "local s = ctx.state s.n = s.n + msg.timestamp // 1 | 0 return msg", NULL, "{\"n\":41,\"on\":true}" },
 };
 
 static const char before[] =
@@ -85,7 +87,7 @@ int main(int argc, char **argv)
 	char dir[] = "/tmp/bench-lua-XXXXXX", path[128], why[1024];
 	struct rendering renderings[sizeof(scripts) / sizeof(scripts[0])];
 	struct step steps[sizeof(scripts) / sizeof(scripts[0])];
-	char names[sizeof(scripts) / sizeof(scripts[0])][8];
+	char names[sizeof(scripts) / sizeof(scripts[0])][8], states[sizeof(scripts) / sizeof(scripts[0])][128];
 	struct plan plan = { .settings = { .limit_message = 1 << 20, .limit_script_us = 20000 }, .renderings = renderings, .nrenderings = n };
 	struct buf text[DEVICES];
 	struct index ix;
@@ -99,13 +101,17 @@ int main(int argc, char **argv)
 		snprintf(names[i], sizeof(names[i]), "s%u", i);
 		steps[i] = (struct step){ .adapter = scripts[i].is ? scripts[i].is : names[i] };
 		renderings[i] = (struct rendering){ .ix = i, .nsteps = 1, .steps = &steps[i] };
+		states[i][0] = '\0';
+		if (scripts[i].state)
+			snprintf(states[i], sizeof(states[i]), "{\"%s\":%s}", steps[i].adapter, scripts[i].state);
 		if (scripts[i].is)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s.lua", dir, names[i]);
 		FILE *f = fopen(path, "w");
 		if (!f)
 			return 1;
-		fprintf(f, "%s return {transform = function(msg, ctx) %s end}\n", before, scripts[i].body);
+		fprintf(f, "%s return {%stransform = function(msg, ctx) %s end}\n", before, scripts[i].state ? "state = {n = 'integer', on = 'boolean'}, " : "",
+			scripts[i].body);
 		fclose(f);
 	}
 	struct diag *d = diag_new();
@@ -132,8 +138,8 @@ int main(int argc, char **argv)
 				struct message m;
 				const char *stop;
 				struct call c = { .stream = "bench", .id = i, .ident = b->p + 10, .ident_len = 15, .now_us = 1732300001000000 };
-				if (k >= 0 && scripts[k].state) {
-					c.state = scripts[k].state;
+				if (k >= 0 && states[k][0]) {
+					c.state = states[k];
 					c.state_len = strlen(c.state);
 				}
 				if (message_index(&ix, b->p, b->p + b->len, &m, &stop) != JSON_OK)

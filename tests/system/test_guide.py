@@ -1,4 +1,4 @@
-"""Somebody who has read lua/ADAPTERS.md and nothing else: what its chapter about a platform says is done, word by word, against that platform."""
+"""Somebody who has read lua/ADAPTERS.md and nothing else: what its first two chapters say is done, word by word, in empty folders."""
 import hashlib
 import hmac
 import json
@@ -15,10 +15,13 @@ from test_bad_night import until
 SECRET = "open sesame"
 
 
-def chapter():
+def page(title):
     with open(os.path.join(ROOT, "lua/ADAPTERS.md")) as f:
-        text = f.read().partition("\n## A platform, from nothing\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+        return f.read().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def chapter(title="A platform, from nothing"):
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page(title), re.M | re.S)
 
 
 def put(text, block):
@@ -95,3 +98,49 @@ def test_whoever_follows_the_guide_ends_with_a_platform_that_works(tmp_path, mon
     finally:
         p.close()
         far.close()
+
+
+def test_the_first_adapter_takes_no_more_than_what_the_guide_says(tmp_path):
+    port, far = free_port(), free_port()
+    words = " ".join(page("Fifteen minutes").split())
+    blocks = chapter("Fifteen minutes")
+    assert [kind for kind, _ in blocks] == ["yml", "lua", "lua", "", "lua", "yml", "sh"]
+    spec, examples, function, failure, options, streams, commands = (text for _, text in blocks)
+    lua = tmp_path / "lua/speed-mph.lua"
+    lua.parent.mkdir()
+    (tmp_path / "sluice.yaml").write_text(spec.replace(":8080", f":{port}").replace(":9000", f":{far}"))
+
+    def test():
+        done = subprocess.run([PROGRAM, "test", "lua"], cwd=tmp_path, text=True, capture_output=True, timeout=60)
+        return done.stdout + done.stderr
+
+    lua.write_text(examples)
+    assert (said := re.search(r"does nothing: [^\n]+", test())) and said[0] in words
+    lua.write_text(examples.replace("return A\n", function + "\nreturn A\n"))
+    assert "vectors pass" in test()
+    whole = lua.read_text()
+    lua.write_text(whole.replace("0.621371}", "0.62}").replace("speed * 0.621371", "speed * 0.62"))
+    assert failure in test()
+    assert "`speed * ctx.options.factor` for `speed * 0.621371`" in words
+    lua.write_text(whole.replace("function A.transform", options + "\nfunction A.transform").replace("speed * 0.621371", "speed * ctx.options.factor"))
+    assert "vectors pass" in test()
+    text = (tmp_path / "sluice.yaml").read_text()
+    (tmp_path / "sluice.yaml").write_text(re.sub(r"^streams: .*\n", streams, text, flags=re.M))
+    subprocess.run([PROGRAM, "check", "sluice.yaml"], cwd=tmp_path, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    sink, run, send = (c.replace(":8080", f":{port}").replace(":9000", f":{far}") for c in commands.splitlines())
+    with open(tmp_path / "printed", "w") as printed:
+        there = subprocess.Popen([PROGRAM, *shlex.split(sink)[1:]], cwd=tmp_path, stdout=printed, stderr=subprocess.DEVNULL)
+    p = Program(tmp_path, (tmp_path / "sluice.yaml").read_text(), start=False)
+    assert shlex.split(run) == ["sluice", "run", "sluice.yaml"]
+    try:
+        p.start()
+        subprocess.run(["sh", "-c", send.replace("sluice ", shlex.quote(PROGRAM) + " ")], cwd=tmp_path, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        (row,) = re.findall(r"The first prints the exact bytes: `([^`]+)`", words)
+        until(lambda: row in (tmp_path / "printed").read_text(), 30)
+        lua.write_text(lua.read_text().replace("{id = msg.ident,", "{id = msg.ident, made = 'anew',"))
+        refused = subprocess.run([PROGRAM, "reload", "sluice.yaml"], cwd=tmp_path, text=True, capture_output=True, timeout=60)
+        assert refused.returncode and "vector" in refused.stdout + refused.stderr
+    finally:
+        p.close()
+        there.kill()
+        there.wait()
