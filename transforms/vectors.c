@@ -80,6 +80,21 @@ RAISES void vector_expect(lua_State *L, int i, int type, const char *what)
 		luaL_error(L, "%s is a %s, and must be a %s", what, luaL_typename(L, i), lua_typename(L, type));
 }
 
+RAISES void vector_keys(lua_State *L, int i, const char *const *names)
+{
+	lua_pushnil(L);
+	while (lua_next(L, i)) {
+		const char *const *k = names;
+		if (lua_type(L, -2) == LUA_TSTRING) {
+			while (*k && strcmp(*k, lua_tostring(L, -2)) != 0)
+				k++;
+			if (!*k)
+				luaL_error(L, "unknown key %s", lua_tostring(L, -2));
+		}
+		lua_pop(L, 1);
+	}
+}
+
 RAISES int64_t vector_now(lua_State *L, int i)
 {
 	lua_pushliteral(L, "now");
@@ -133,17 +148,7 @@ static int read_vector(lua_State *L)
 		buf_adds(&v->name, lua_tostring(L, -1));
 	else
 		luaL_error(L, "it begins with no name");
-	lua_pushnil(L);
-	while (lua_next(L, 2)) {
-		const char *const *k = known;
-		if (lua_type(L, -2) == LUA_TSTRING) {
-			while (*k && strcmp(*k, lua_tostring(L, -2)) != 0)
-				k++;
-			if (!*k)
-				luaL_error(L, "unknown key %s", lua_tostring(L, -2));
-		}
-		lua_pop(L, 1);
-	}
+	vector_keys(L, 2, known);
 	v->has_input = vector_text(L, 2, "transform", &v->input);
 	if (!vector_text(L, 2, "options", &v->options))
 		buf_adds(&v->options, "{}");

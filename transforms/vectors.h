@@ -16,6 +16,8 @@ RAISES bool vector_text(lua_State *L, int i, const char *key, struct buf *out);
 
 /* What stands at i is of this type, or an error says what it is; `what` names it. */
 RAISES void vector_expect(lua_State *L, int i, int type, const char *what);
+/* It has no other keys than these (the last is NULL): a slip of the pen would be an example of nothing. */
+RAISES void vector_keys(lua_State *L, int i, const char *const *names);
 /* The number of seconds in `now`, 0 without, as microseconds. */
 RAISES int64_t vector_now(lua_State *L, int i);
 

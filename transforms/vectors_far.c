@@ -17,6 +17,9 @@
 enum part { PART_USED, PART_NOW, PART_AFTER, PART_REFUSE, PARTS };
 static const char *const part_names[PARTS] = { "used", "now", "after", "refuse" };
 
+static const char *const known_decode[] = { "decode", "options", "now", "method", "query", "topic", "peer", "want", "error", NULL };
+static const char *const known_answer[] = { "answer", "batch", "options", "now", "want", "error", NULL };
+
 struct item { struct buf id, ident, bytes; };
 
 struct vector {
@@ -121,6 +124,7 @@ static int read_vector(lua_State *L)
 		buf_adds(&v->options, "{}");
 	if (v->name.len == 0)
 		luaL_error(L, "it begins with no name");
+	vector_keys(L, 2, v->is_decode ? known_decode : known_answer);
 	v->now_us = vector_now(L, 2);
 	v->has_error = vector_text(L, 2, "error", &v->error);
 	v->has_method = vector_text(L, 2, "method", &v->method);

@@ -57,7 +57,8 @@ function msg:copy() end
 ---@class sluice.answer
 ---@field status integer
 ---@field headers table<string, string> names in lower case
----@field body string
+---@field body string at most 255 KiB of it
+---@field cut boolean there was more
 ---@field json fun(): any, string? the body as a value, or nil and why not
 
 ---@alias sluice.verdict "done"|"retry"|"split"|"refused"|"blocked"
@@ -82,18 +83,40 @@ function msg:copy() end
 ---@field device table<string, table>?
 ---@field state table<string, "boolean"|"integer"|"number"|"string"|"table">?
 ---@field defaults table<string, any>?
----@field body {open: string?, separator: string?, close: string?, type: string?}?
+---@field body {open: string?, separator: string?, close: string?, type: string?, most: integer?}?
 ---@field certificate boolean?
 ---@field transform (fun(msg: sluice.msg, ctx: sluice.ctx): any, string?)?
 ---@field decode (fun(bytes: string, ctx: sluice.ctx): table?, string?)?
 ---@field request (fun(batch: sluice.batch, ctx: sluice.ctx): sluice.request)?
 ---@field topic (fun(msg: sluice.msg, ctx: sluice.ctx): string?)?
----@field hello (fun(ctx: sluice.ctx): string)?
----@field reply (fun(bytes: string, ctx: sluice.ctx): integer, table?)?
+---@field hello (fun(ctx: sluice.ctx): string, boolean?)?
+---@field reply (fun(bytes: string, ctx: sluice.ctx): integer?, table|string|nil)?
 ---@field verdict (fun(answer: sluice.answer, batch: sluice.batch, ctx: sluice.ctx): sluice.verdict|table|nil, string?)?
 ---@field credentials (fun(ctx: sluice.ctx): sluice.credentials?, number|string|nil)?
 ---@field token (fun(answer: sluice.answer, ctx: sluice.ctx): sluice.credentials?, number|string|nil)?
----@field vectors table[]?
+---@field vectors sluice.vector[]?
+
+---An example, of which the first value is the name: {"name", transform = …, want = …}, {"name", decode = …, want = …}, {"name", answer = …, want = …}, {"name", steps = …}.
+---@class sluice.vector
+---@field [1] string
+---@field transform table|string|nil the message, as a table or as JSON text
+---@field decode string?
+---@field answer {status: integer?, body: any}?
+---@field steps sluice.vector[]?
+---@field want any
+---@field skipped string?
+---@field error string? a part of what it says
+---@field options table<string, any>?
+---@field device table<string, any>?
+---@field state table<string, any>?
+---@field id string?
+---@field ident string?
+---@field now number?
+---@field batch table[]?
+---@field method string?
+---@field query string?
+---@field topic string?
+---@field peer string?
 
 -- ---- libraries -----------------------------------------------------------------------------------------------------------------
 
@@ -150,15 +173,15 @@ function crypto.base64url(data) end
 function crypto.unbase64(text) end
 
 time = {}
----@param seconds number
+---@param seconds number?
 ---@param digits integer? of the second's fraction, 0 to 6
----@return string
+---@return string?
 function time.iso(seconds, digits) end
 ---@param text string ISO 8601
 ---@return number? seconds
 function time.parse(text) end
----@param seconds number
----@return {year: integer, month: integer, day: integer, hour: integer, min: integer, sec: integer, usec: integer}
+---@param seconds number?
+---@return {year: integer, month: integer, day: integer, hour: integer, min: integer, sec: integer, usec: integer}?
 function time.utc(seconds) end
 ---@param parts {year: integer, month: integer, day: integer, hour: integer?, min: integer?, sec: integer?}
 ---@return integer
@@ -175,9 +198,9 @@ function time.from_millis(v) end
 ---@param v number?
 ---@return number?
 function time.from_micros(v) end
----@param seconds number
+---@param seconds number?
 ---@param form string %Y %m %d %H %M %S %y %L %f %s %%
----@return string
+---@return string?
 function time.format(seconds, form) end
 ---@param text string
 ---@param form string as for time.format, without %s
@@ -257,24 +280,24 @@ function units.c_to_f(v) end
 function units.f_to_c(v) end
 
 geo = {}
----@param lat1 number
----@param lon1 number
----@param lat2 number
----@param lon2 number
----@return number metres
+---@param lat1 number?
+---@param lon1 number?
+---@param lat2 number?
+---@param lon2 number?
+---@return number? metres
 function geo.distance(lat1, lon1, lat2, lon2) end
----@param lat1 number
----@param lon1 number
----@param lat2 number
----@param lon2 number
----@return number degrees
+---@param lat1 number?
+---@param lon1 number?
+---@param lat2 number?
+---@param lon2 number?
+---@return number? degrees
 function geo.bearing(lat1, lon1, lat2, lon2) end
 ---@param lat any
 ---@param lon any
 ---@return boolean
 function geo.valid(lat, lon) end
----@param lat number
----@param lon number
+---@param lat number?
+---@param lon number?
 ---@param corners number[][]
 ---@return boolean
 function geo.inside(lat, lon, corners) end

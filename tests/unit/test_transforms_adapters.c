@@ -308,6 +308,8 @@ static void test_vectors_of_other_kinds(void **state)
 		{ "{'answer', answer = {}, batch = 5, want = 'retry'}", 1, "batch is a number" },
 		{ "{'answer', answer = {}, batch = {5}, want = 'retry'}", 1, "what batch lists is a number" },
 		{ "{'answer', answer = {}, want = 5}", 1, "want is a number" },
+		{ "{'answer', answer = {}, bacth = {}, want = 'none'}", 1, "unknown key bacth" },
+		{ "{'frame', decode = 'a;', batch = {}, want = {}}", 1, "unknown key batch" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct kit k;

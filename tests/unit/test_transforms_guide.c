@@ -101,6 +101,45 @@ static void test_the_annotations_name_what_there_is(void **state)
 	buf_fini(&body);
 }
 
+/* What luacheck allows is what there is: each name of the list, and each name that Lua or the libraries have. */
+static void test_luacheck_knows_what_there_is(void **state)
+{
+	(void)state;
+	struct buf text = BUF_INIT;
+	struct kit k;
+	char part[1024];
+	size_t n;
+	FILE *f = source(".luacheckrc");
+	while ((n = fread(part, 1, sizeof(part), f)) > 0)
+		buf_add(&text, part, n);
+	fclose(f);
+	buf_adds(&text,
+		"\nlocal listed, wrong, fields = {}, {}, 0\n"
+		"for k, v in pairs(std.read_globals) do listed[type(k) == 'number' and v or k] = v end\n"
+		"for name, v in pairs(listed) do\n"
+		"  local there = _ENV[name]\n"
+		"  if there == nil then wrong[#wrong + 1] = name .. ' is not there' end\n"
+		"  local known = {}\n"
+		"  for _, field in ipairs(type(v) == 'table' and v.fields or {}) do\n"
+		"    known[field], fields = true, fields + 1\n"
+		"    if there[field] == nil then wrong[#wrong + 1] = name .. '.' .. field .. ' is not there' end\n"
+		"  end\n"
+		"  for field in pairs(type(there) == 'table' and there or {}) do if not known[field] then wrong[#wrong + 1] = name .. '.' .. field .. ' is not listed' end end\n"
+		"end\n"
+		"for _, name in ipairs{'assert', 'collectgarbage', 'dofile', 'error', 'getmetatable', 'ipairs', 'load', 'loadfile', 'next', 'pairs', 'pcall', 'print',\n"
+		"  'rawequal', 'rawget', 'rawlen', 'rawset', 'require', 'select', 'setmetatable', 'tonumber', 'tostring', 'type', 'warn', 'xpcall', '_VERSION', '_G',\n"
+		"  'coroutine', 'debug', 'io', 'math', 'os', 'package', 'string', 'table', 'utf8', 'json', 'crypto', 'time', 'units', 'geo', 'csv', 'xml', 'form', 'url', 'log'} do\n"
+		"  if _ENV[name] ~= nil and not listed[name] then wrong[#wrong + 1] = name .. ' is not listed' end\n"
+		"end\n"
+		"return {transform = function() return fields > 100 and table.concat(wrong, ', ') .. '.' or 'few' end}\n");
+	kit_begin(&k);
+	kit_file(&k, "rc", text.p);
+	kit_steps(&k, (const char *const[]){ "rc", NULL });
+	assert_string_equal(kit_out(&k, "{}"), ".");
+	kit_close(&k);
+	buf_fini(&text);
+}
+
 static void fails(const char *body, const char *part)
 {
 	kit_expect_error(body, "{}", part);
@@ -153,7 +192,7 @@ static void test_the_prelude_at_its_edges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_each_example_gives_what_it_says), cmocka_unit_test(test_each_function_has_an_example),
-		cmocka_unit_test(test_the_annotations_name_what_there_is),
+		cmocka_unit_test(test_the_annotations_name_what_there_is), cmocka_unit_test(test_luacheck_knows_what_there_is),
 		cmocka_unit_test(test_the_prelude_at_its_edges) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
