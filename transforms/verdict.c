@@ -55,7 +55,7 @@ RAISES static void check_each(lua_State *L, int table, unsigned n, const char *f
 	while (lua_next(L, table)) {
 		lua_pop(L, 1);
 		if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > (lua_Integer)n)
-			luaL_error(L, "%s returned a verdict [%s], and there are %d messages", function, luaL_tolstring(L, -1, NULL), (int)n);
+			luaL_error(L, "%s returned a verdict [%s]; the last message is [%d]", function, luaL_tolstring(L, -1, NULL), (int)n);
 	}
 }
 

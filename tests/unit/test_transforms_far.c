@@ -217,8 +217,8 @@ static void test_verdict(void **state)
 	assert_int_equal(scripts_verdict(f.k.s, &f.destination, &batch, &a, &j, f.k.why, sizeof(f.k.why)), 0);
 	assert_int_equal(j.verdict, SCRIPT_NO_OPINION);
 	static const struct { int status; const char *part; } bad[] = { { 500, NULL }, { 501, "after its call" }, { 502, "1 verdicts for a batch of 2" },
-		{ 503, "verdict returned maybe" }, { 504, "for one message split" }, { 505, "verdict returned a verdict [99], and there are 2 messages" },
-		{ 506, "verdict returned a verdict [why], and there are 2 messages" } };
+		{ 503, "verdict returned maybe" }, { 504, "for one message split" }, { 505, "verdict returned a verdict [99]; the last message is [2]" },
+		{ 506, "verdict returned a verdict [why]; the last message is [2]" } };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		a.status = bad[i].status;
 		assert_int_equal(scripts_verdict(f.k.s, &f.destination, &batch, &a, &j, f.k.why, sizeof(f.k.why)), bad[i].part ? -1 : 0);
