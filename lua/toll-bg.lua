@@ -2,7 +2,7 @@
 --
 -- In Bulgaria a provider of declared data (ДДД) takes positions of vehicles and passes them on to the toll authority. What it wants beside
 -- the position is known: the PAN it gave the vehicle, licence plate, country, axles, weight, emission class. How it wants them is not public.
--- So the rows below are an assumption: copy this file into a folder of settings.adapters, and change names and units to those of
+-- So the rows below are an assumption: take a copy (`sluice new adapter toll-bg --like toll-bg`), and change names and units to those of
 -- your contract; a file of your own hides this one. Say who you are by `headers` in the specification.
 --
 -- What does not change with the distance stands in the subscription, for each device, all of it together:

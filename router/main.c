@@ -15,7 +15,7 @@ static const struct command {
 	{ "check", "FILE", "validate everything, run the adapters' vectors", cli_check },
 	{ "plan", "FILE", "the compiled plan in normal form", cli_plan },
 	{ "adapters", "[NAME]", "what a specification may name, and what each takes", cli_adapters },
-	{ "new", "adapter NAME", "write an adapter to begin with", cli_new },
+	{ "new", "adapter NAME | editor", "write an adapter to begin with, or what editors know adapters by", cli_new },
 	{ "explain", "FILE", "messages on stdin: where each goes, by which line, as what; and why not", cli_explain },
 	{ "test", "[FILE | DIR]", "adapters' vectors, and your own cases in tests/*.yaml", cli_test },
 	{ "help", "CODE", "what a problem that check tells means", cli_help },

@@ -1,4 +1,5 @@
-/* new.c - `sluice new adapter NAME`: a file that works, to be changed into the one that is wanted. */
+/* new.c - `sluice new adapter NAME`: a file that works, to be changed into the one that is wanted. `sluice new editor`: what editors and luacheck read, to
+ * know what adapters may use. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +17,16 @@
 #include "spec/rule.h"
 
 static const char usage[] =
-	"usage: sluice new adapter NAME [--transport http|mqtt|tcp | --transform | --format] [--file FILE]\n"
+	"usage: sluice new adapter NAME [--transport http|mqtt|tcp | --transform | --format | --like ADAPTER] [--file FILE]\n"
+	"       sluice new editor\n"
 	"\n"
 	"Write NAME.lua, an adapter with examples that pass, into the first folder that settings.adapters of FILE names; else into ./lua.\n"
+	"editor: write .luarc.json, .luacheckrc and lua/meta, by which lua-language-server and luacheck know what adapters may use.\n"
 	"\n"
 	"  --transport T   a destination type on this transport (http unless told otherwise)\n"
 	"  --transform     a step of a stream\n"
-	"  --format        a format that a channel decodes\n";
+	"  --format        a format that a channel decodes\n"
+	"  --like ADAPTER  a copy of a built-in adapter, to be changed\n";
 
 #define NAME_MOST 64
 
@@ -97,9 +101,36 @@ static void next_step(const char *path, const char *dir, const char *file, const
 	printf("then `sluice test --watch %s` runs the examples at its end each time it is saved, and says which fail.\n", dir);
 }
 
+/* What a copy of this text will be. */
+static const char *kind_of(const char *text)
+{
+	return strstr(text, "transport = \"") ? "http" : strstr(text, "function A.decode(") ? "format" : "transform";
+}
+
+static int new_editor(void)
+{
+	static const char *const files[] = { ".luarc.json", ".luacheckrc", "lua/meta/sluice.lua" };
+	int status = EX_OK;
+
+	mkdir("lua", 0777);
+	mkdir("lua/meta", 0777);
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+		const struct embedded *e = embedded_find(files[i]);
+		struct buf text = BUF_INIT;
+
+		buf_add(&text, e->bytes, e->size);
+		int failed = write_file(files[i], &text);
+		if (!failed)
+			printf("%s: written\n", files[i]);
+		status = status ? status : failed;
+		buf_fini(&text);
+	}
+	return status;
+}
+
 int cli_new(int argc, char **argv)
 {
-	const char *name = NULL, *kind = NULL, *file = NULL, *const *dirs;
+	const char *name = NULL, *kind = NULL, *like = NULL, *file = NULL, *const *dirs;
 	struct arena *a;
 	struct buf text = BUF_INIT;
 	int status = EX_USAGE;
@@ -108,10 +139,16 @@ int cli_new(int argc, char **argv)
 		fputs(usage, stdout);
 		return EX_OK;
 	}
+	if (argc == 2 && strcmp(argv[1], "editor") == 0) {
+		int failed = new_editor();
+		return fflush(stdout) == 0 ? failed : EX_IOERR;
+	}
 	for (int i = 2; i < argc && argc > 1 && strcmp(argv[1], "adapter") == 0; i++) {
 		const char *given = strcmp(argv[i], "--transform") == 0 ? "transform" : strcmp(argv[i], "--format") == 0 ? "format" : NULL;
 		if (strcmp(argv[i], "--transport") == 0 && i + 1 < argc)
 			given = argv[++i];
+		if (strcmp(argv[i], "--like") == 0 && i + 1 < argc)
+			given = like = argv[++i];
 		if (given) {
 			if (kind)
 				goto misused;
@@ -126,10 +163,14 @@ int cli_new(int argc, char **argv)
 	}
 	kind = kind ? kind : "http";
 	a = arena_new();
-	const struct embedded *e = embedded_find(arena_printf(a, "lua/new/%s.lua", kind));
-	if (!name || !e) {
+	const struct embedded *e = embedded_find(arena_printf(a, like ? "lua/%s.lua" : "lua/new/%s.lua", kind));
+	if (!name || (!e && !like)) {
 		arena_free(a);
 		goto misused;
+	}
+	if (!e || (like && (strchr(like, '/') || strcmp(like, "prelude") == 0))) {
+		fprintf(stderr, "sluice: there is no built-in adapter %s (`sluice adapters` lists them)\n", like);
+		goto out;
 	}
 	if (!is_name(name)) {
 		fprintf(stderr, "sluice: \"%s\" cannot be the name of an adapter: letters, digits, - and _, at most %d\n", name, NAME_MOST);
@@ -151,7 +192,12 @@ int cli_new(int argc, char **argv)
 		fprintf(stderr, "sluice: %s: %s\n", dir, strerror(errno));
 		goto out;
 	}
-	fill(&text, (const char *)e->bytes, name);
+	if (like) {
+		buf_add(&text, e->bytes, e->size);
+		kind = kind_of(text.p);
+	} else {
+		fill(&text, (const char *)e->bytes, name);
+	}
 	status = write_file(path, &text);
 	if (status == EX_OK)
 		next_step(path, n > 0 ? dir : "lua", file, name, kind, embedded_find(arena_printf(a, "lua/%s.lua", name)) != NULL, file && n > 0);

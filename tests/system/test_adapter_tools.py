@@ -1,10 +1,12 @@
 """sluice adapters, sluice new adapter: what there is, and a file to begin with that works as it stands."""
 import json
+import shutil
 import subprocess
 
 import pytest
 import yaml
 
+from lab import ROOT
 from lab import sluice as PROGRAM
 
 USED = {"http": {"destinations": {"far": {"type": "acme", "url": "http://127.0.0.1:9/"}}},
@@ -47,6 +49,47 @@ def test_without_a_file_it_goes_to_lua_here_and_is_listed(tmp_path, kind):
     assert mine["kind"] == ("destination" if kind in ("http", "mqtt", "tcp") else kind) and mine["from"] == "lua/my-platform_2.lua"
     assert mine.get("transport") == (kind if kind in ("http", "mqtt", "tcp") else None) and "my-platform_2" in mine["summary"]
     assert all({"name", "kind", "summary", "options"} <= set(a) for a in listed)
+
+
+@pytest.mark.parametrize("like,kind", [("toll-bg", "destination"), ("e-toll", "destination"), ("thin", "transform"), ("traccar", "format"), ("osmand", "format")])
+def test_a_copy_of_a_built_in_adapter_stands_in_its_place(tmp_path, like, kind):
+    made = sluice("new", "adapter", like, "--like", like, cwd=tmp_path)
+    key = {"destination": "destinations:", "transform": "streams:", "format": "channels:"}[kind]
+    assert made.returncode == 0 and "before the built-in adapter" in made.stdout and key in made.stdout, made.stderr
+    with open(f"{ROOT}/lua/{like}.lua") as f:
+        assert (tmp_path / f"lua/{like}.lua").read_text() == f.read()
+    mine, = (a for a in json.loads(sluice("adapters", "--json", cwd=tmp_path).stdout) if a["name"] == like)
+    assert mine["kind"] == kind and mine["from"] == f"lua/{like}.lua"
+    tried = sluice("test", "lua", cwd=tmp_path)
+    assert tried.returncode == 0, tried.stdout
+
+
+@pytest.mark.parametrize("like", ["nothing", "prelude", "new/http", "../lua/thin"])
+def test_only_adapters_are_copied(tmp_path, like):
+    made = sluice("new", "adapter", "mine", "--like", like, cwd=tmp_path)
+    assert made.returncode == 64 and f"no built-in adapter {like} " in made.stderr and not (tmp_path / "lua").exists()
+
+
+def test_editors_get_what_they_read_and_luacheck_is_content_with_what_is_written(tmp_path):
+    for kind, way in WAYS.items():
+        assert sluice("new", "adapter", f"my-{kind}", *way, cwd=tmp_path).returncode == 0
+    made = sluice("new", "editor", cwd=tmp_path)
+    assert made.returncode == 0 and made.stdout.count(": written") == 3
+    for name in (".luarc.json", ".luacheckrc", "lua/meta/sluice.lua"):
+        with open(f"{ROOT}/{name}") as f:
+            assert (tmp_path / name).read_text() == f.read()
+    for folder in json.loads((tmp_path / ".luarc.json").read_text())["workspace.library"]:
+        assert list((tmp_path / folder).glob("*.lua"))
+    (tmp_path / ".luacheckrc").write_text("mine")
+    again = sluice("new", "editor", cwd=tmp_path)
+    assert again.returncode == 73 and again.stderr.count("left as it is") == 3 and (tmp_path / ".luacheckrc").read_text() == "mine"
+    if shutil.which("luacheck"):
+        (tmp_path / ".luacheckrc").unlink()
+        assert sluice("new", "editor", cwd=tmp_path).returncode == 73
+        checked = subprocess.run(["luacheck", "lua"], cwd=tmp_path, text=True, capture_output=True, timeout=60)
+        assert checked.returncode == 0, checked.stdout
+    tried = sluice("test", "lua", cwd=tmp_path)
+    assert tried.returncode == 0, tried.stdout
 
 
 def test_what_is_there_is_left_as_it_is(tmp_path):
