@@ -67,6 +67,14 @@ def test_cases_that_hold_pass_and_leave_nothing_behind(folder):
     assert not os.path.exists(folder / "data")
 
 
+def test_what_scripts_log_says_of_which_case_it_is(folder):
+    (folder / "lua" / "count.lua").write_text(COUNT.replace("  return {n", '  log.warn("at", ctx.state.n) return {n'))
+    done = test(folder, "sluice.yaml")
+    assert done.returncode == 0 and "log" not in done.stdout and "at " not in done.stdout
+    assert done.stderr.splitlines() == [f'case "{case}", message {m}, stream count: warn adapter/count script text="at {n}"'
+                                        for case, m, n in (("one", 1, 1), ("one", 2, 2), ("begins anew", 1, 1))]
+
+
 @pytest.mark.parametrize("was, becomes, line, words", [
     ("9223372036854775807, float: 1.0", "9223372036854775806, float: 1.0", 8, "9223372036854775807"),
     ("{n: 1, float: 1, none: null}", "{n: 1, float: 1}", 7, '"none":null'),
