@@ -184,7 +184,7 @@ static void *vm_alloc(void *ud, void *p, size_t old, size_t size)
 			return NULL;
 		}
 		/* Lua collects and asks once more before it gives up. */
-		if (vm->heap + more > vm->limits.heap + reserve)
+		if (vm->heap + more > vm->limits.heap + vm->kept + reserve)
 			return NULL;
 		vm->steps -= (int64_t)(more / BYTES_PER_STEP);
 		if (vm->L && !vm->spent) {
@@ -225,6 +225,7 @@ struct vm *vm_new(const struct vm_limits *limits)
 
 	vm->limits = *limits;
 	vm->name = "lua";
+	vm->last_conn = &vm->own_conns;
 	vm->steps = INT64_MAX;
 	index_init(&vm->index);
 	vm->L = lua_newstate(vm_alloc, vm);
@@ -357,7 +358,11 @@ int vm_run(struct vm *vm, lua_CFunction fn, void *arg, unsigned patience, struct
 	buf_adds(why, status == LUA_ERRMEM ? "too much memory" : s ? s : vm->spent ? spent_words[vm->spent] : "an error without words");
 	lua_settop(L, 0);
 	/* What one call left behind is not for the next to clear away in its own time. Finalizers do not exist, so this runs no script. */
-	if (vm->spent == SPENT_MEMORY)
+	if (vm->spent == SPENT_MEMORY) {
 		lua_gc(L, LUA_GCCOLLECT);
+		size_t hoard = vm->heap > vm->kept ? vm->heap - vm->kept : 0;
+		if (hoard > vm->limits.heap / 2)
+			buf_addf(why, "\n  %zu MB of %zu are held by what the file keeps in its variables", hoard >> 20, vm->limits.heap >> 20);
+	}
 	return -1;
 }

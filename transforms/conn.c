@@ -5,17 +5,21 @@
 #include "transforms/script.h"
 
 #define DEPTH_MAX 8
+/* What a table, a member of one and a string take in Lua 5.4 at the least. */
+#define TABLE_BYTES 56
+#define MEMBER_BYTES 40
+#define STRING_BYTES 25
 
-static const char key;   /* of the registry: number -> table */
+static const char tables, sizes;   /* of the registry: number -> table, and what it took when it was last looked at */
 
-RAISES static void push_all(lua_State *L)
+RAISES static void push_all(lua_State *L, const void *key)
 {
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE)
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE)
 		return;
 	lua_pop(L, 1);
 	lua_newtable(L);
 	lua_pushvalue(L, -1);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
 RAISES void conn_push(lua_State *L, int *conn)
@@ -23,8 +27,8 @@ RAISES void conn_push(lua_State *L, int *conn)
 	struct vm *vm = vm_of(L);
 
 	if (*conn == 0)
-		*conn = ++vm->conns;
-	push_all(L);
+		*conn = ++*vm->last_conn;
+	push_all(L, &tables);
 	if (lua_rawgeti(L, -1, *conn) != LUA_TTABLE) {
 		lua_pop(L, 1);
 		lua_newtable(L);
@@ -34,17 +38,85 @@ RAISES void conn_push(lua_State *L, int *conn)
 	lua_remove(L, -2);
 }
 
+static size_t text_size(lua_State *L, int i)
+{
+	return lua_type(L, i) == LUA_TSTRING ? STRING_BYTES + lua_rawlen(L, i) : 0;
+}
+
+/* Of the table on top. Ends soon after SCRIPT_CONN_MAX, so a table within itself does no harm. */
+RAISES static size_t size_of(lua_State *L, int depth)
+{
+	size_t size = TABLE_BYTES;
+
+	luaL_checkstack(L, 4, NULL);
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		size += MEMBER_BYTES + text_size(L, -2) + text_size(L, -1);
+		if (lua_istable(L, -1) && depth < DEPTH_MAX)
+			size += size_of(L, depth + 1);
+		lua_pop(L, 1);
+		if (size > SCRIPT_CONN_MAX) {
+			lua_pop(L, 1);
+			break;
+		}
+	}
+	return size;
+}
+
+/* A number that has its place already: nothing is allocated, so nothing raises. */
+static void forget(lua_State *L, const void *key, int conn)
+{
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE && lua_rawgeti(L, -1, conn) != LUA_TNIL) {
+		lua_pushnil(L);
+		lua_rawseti(L, -3, conn);
+	}
+}
+
+static size_t size_before(lua_State *L, int conn)
+{
+	int top = lua_gettop(L);
+	size_t before = 0;
+
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &sizes) == LUA_TTABLE && lua_rawgeti(L, -1, conn) == LUA_TNUMBER)
+		before = (size_t)lua_tointeger(L, -1);
+	lua_settop(L, top);
+	return before;
+}
+
+RAISES void conn_settle(lua_State *L, const struct facts *f)
+{
+	struct vm *vm = vm_of(L);
+	int top = lua_gettop(L), conn = f->conn ? *f->conn : 0;
+
+	if (!conn || lua_rawgetp(L, LUA_REGISTRYINDEX, &tables) != LUA_TTABLE || lua_rawgeti(L, -1, conn) != LUA_TTABLE) {
+		lua_settop(L, top);
+		return;
+	}
+	size_t size = size_of(L, 0), before = size_before(L, conn);
+	if (size > SCRIPT_CONN_MAX) {
+		conn_end(vm, conn);
+		luaL_error(L, "ctx.conn holds more than %d bytes", (int)SCRIPT_CONN_MAX);
+	}
+	if (size != before) {
+		push_all(L, &sizes);
+		lua_pushinteger(L, (lua_Integer)size);
+		lua_rawseti(L, -2, conn);
+		vm->kept += size - before;
+	}
+	lua_settop(L, top);
+}
+
 void conn_end(struct vm *vm, int conn)
 {
 	lua_State *L = vm->L;
+	int top = lua_gettop(L);
 
-	/* A number that has its place already: nothing is allocated, so nothing raises. */
-	if (conn && lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE && lua_rawgeti(L, -1, conn) == LUA_TTABLE) {
-		lua_pop(L, 1);
-		lua_pushnil(L);
-		lua_rawseti(L, -2, conn);
-	}
-	lua_settop(L, 0);
+	if (!conn)
+		return;
+	vm->kept -= size_before(L, conn);
+	forget(L, &tables, conn);
+	forget(L, &sizes, conn);
+	lua_settop(L, top);
 }
 
 /* The value on top of `from`, onto L; nil for what is not plain. */
@@ -95,25 +167,30 @@ RAISES static void copy(lua_State *L, lua_State *from, int depth)
 static int take(lua_State *L)
 {
 	lua_State *from = lua_touserdata(L, 1);
+	const void *const keys[] = { &tables, &sizes };
 
-	copy(L, from, 0);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+	for (int i = 0; i < 2; i++) {
+		if (lua_rawgetp(from, LUA_REGISTRYINDEX, keys[i]) == LUA_TTABLE) {
+			copy(L, from, 0);
+			lua_rawsetp(L, LUA_REGISTRYINDEX, keys[i]);
+		}
+		lua_settop(from, 0);
+	}
 	return 0;
 }
 
-void scripts_take_conns(struct scripts *s, struct scripts *old)
+void conns_take(struct vm *vm, struct vm *was)
 {
-	struct vm *vm = scripts_vm(s), *was = scripts_vm(old);
 	struct buf why = BUF_INIT;
 
-	vm->conns = was->conns;
-	if (lua_rawgetp(was->L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE)
-		vm_run(vm, take, was->L, 100, &why); /* without memory for them they begin anew */
+	vm->kept = was->kept; /* room for them */
+	if (vm_run(vm, take, was->L, 100, &why) < 0) { /* without memory for them they begin anew */
+		lua_pushnil(vm->L);
+		lua_rawsetp(vm->L, LUA_REGISTRYINDEX, &tables);
+		lua_pushnil(vm->L);
+		lua_rawsetp(vm->L, LUA_REGISTRYINDEX, &sizes);
+		vm->kept = 0;
+	}
 	lua_settop(was->L, 0);
 	buf_fini(&why);
-}
-
-void scripts_conn_end(struct scripts *s, int conn)
-{
-	conn_end(scripts_vm(s), conn);
 }

@@ -95,6 +95,7 @@ static int decode(lua_State *L)
 	lua_pushlstring(L, j->bytes, j->n);
 	far_ctx(L, j->f, &j->facts);
 	vm_call(L, 2, 2);
+	conn_settle(L, &j->facts);
 	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
 		buf_adds(j->why, lua_tostring(L, 3));
 		j->out->malformed = true;

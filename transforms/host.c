@@ -1,20 +1,25 @@
-/* host.c - a worker's Lua state, and the way of a message through a rendering. */
+/* host.c - a worker's Lua states, and the way of a message through a rendering.
+ *
+ * Each adapter has a state of its own: what one hoards in the variables of its file fills its own heap, and no neighbour's. */
 #include "transforms/host.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "base/map.h"
 #include "message/message.h"
 #include "plan/fields.h"
 #include "plan/plan.h"
 #include "transforms/adapters.h"
 #include "transforms/script.h"
 
+/* An adapter in its state. */
+struct cell { const char *name; struct vm *vm; int table; };
+
 struct scripts {
-	struct vm *vm;
-	struct map tables;         /* adapter's name -> its reference + 1 */
+	struct vm_limits limits;
+	unsigned ncells; struct cell *cells;
+	int conns;                 /* conn.c: the last number given, in whichever state */
 	unsigned nrenderings;
 	struct chain { unsigned n; struct program *steps; } *chains; /* by rendering->ix */
 	unsigned nchannels, ndestinations;
@@ -34,23 +39,30 @@ static const char *first_stream(const struct plan *p, const struct rendering *r)
 	return "";
 }
 
-static int table_of(struct scripts *s, struct adapters *a, const char *name, int *ref)
+/* The adapter's cell, made when it is first asked for. NULL with s->why. */
+static const struct cell *cell_of(struct scripts *s, struct adapters *a, const char *name)
 {
-	intptr_t had = (intptr_t)map_gets(&s->tables, name);
-
-	if (had) {
-		*ref = (int)(had - 1);
-		return 0;
-	}
+	for (unsigned i = 0; i < s->ncells; i++)
+		if (strcmp(s->cells[i].name, name) == 0)
+			return &s->cells[i];
 	const struct adapter *file = adapter_find(a, name);
 	if (!file) {
 		buf_addf(&s->why, "there is no adapter %s", name);
-		return -1;
+		return NULL;
 	}
-	if (script_load(s->vm, file->path, file->text, file->len, ref, &s->why) < 0)
-		return -1;
-	map_put(&s->tables, name, strlen(name), (void *)(intptr_t)(*ref + 1));
-	return 0;
+	struct cell c = { .name = file->name, .vm = vm_new(&s->limits) };
+	if (!c.vm) {
+		buf_adds(&s->why, "no memory for a Lua state");
+		return NULL;
+	}
+	c.vm->last_conn = &s->conns;
+	if (script_load(c.vm, file->path, file->text, file->len, &c.table, &s->why) < 0) {
+		vm_free(c.vm);
+		return NULL;
+	}
+	s->cells = xrealloc(s->cells, (s->ncells + 1) * sizeof(*s->cells));
+	s->cells[s->ncells] = c;
+	return &s->cells[s->ncells++];
 }
 
 /* The steps of a rendering keep their states apart, also where one adapter is used twice. */
@@ -74,10 +86,10 @@ static int make_chain(struct scripts *s, struct adapters *a, const struct plan *
 	c->steps = xcalloc(r->nsteps ? r->nsteps : 1, sizeof(*c->steps));
 	for (; c->n < r->nsteps; c->n++) {
 		const struct step *step = &r->steps[c->n];
-		int table;
-		if (table_of(s, a, step->adapter, &table) < 0)
+		const struct cell *cell = cell_of(s, a, step->adapter);
+		if (!cell)
 			return -1;
-		if (program_init(&c->steps[c->n], s->vm, table, step->adapter, step->options ? options_json(step->options) : NULL,
+		if (program_init(&c->steps[c->n], cell->vm, cell->table, step->adapter, step->options ? options_json(step->options) : NULL,
 			    first_stream(p, r), &s->why) < 0)
 			return -1;
 		place_in_chain(c, r);
@@ -88,7 +100,7 @@ static int make_chain(struct scripts *s, struct adapters *a, const struct plan *
 /* Adapters of channels' formats and of destinations, each with its options. */
 static int make_fars(struct scripts *s, struct adapters *a, const struct plan *p)
 {
-	int table;
+	const struct cell *cell;
 
 	s->nchannels = p->nchannels;
 	s->channels = xcalloc(p->nchannels + 1, sizeof(*s->channels));
@@ -99,16 +111,16 @@ static int make_fars(struct scripts *s, struct adapters *a, const struct plan *p
 		const struct channel *c = &p->channels[i];
 		if (!c->format || !adapter_find(a, c->format))
 			continue; /* a native format */
-		if (table_of(s, a, c->format, &table) < 0 ||
-		    far_init(&s->channels[i], s->vm, table, c->format, c->decoder_options ? options_json(c->decoder_options) : NULL, c->name, &s->why) < 0)
+		if (!(cell = cell_of(s, a, c->format)) ||
+		    far_init(&s->channels[i], cell->vm, cell->table, c->format, c->decoder_options ? options_json(c->decoder_options) : NULL, c->name, &s->why) < 0)
 			return -1;
 	}
 	for (unsigned i = 0; i < p->ndestinations; i++) {
 		const struct destination *d = &p->destinations[i];
 		if (!d->adapter)
 			continue;
-		if (table_of(s, a, d->adapter, &table) < 0 ||
-		    far_init(&s->destinations[i], s->vm, table, d->adapter, d->options ? options_json(d->options) : NULL, d->name, &s->why) < 0)
+		if (!(cell = cell_of(s, a, d->adapter)) ||
+		    far_init(&s->destinations[i], cell->vm, cell->table, d->adapter, d->options ? options_json(d->options) : NULL, d->name, &s->why) < 0)
 			return -1;
 	}
 	return 0;
@@ -128,26 +140,51 @@ struct far *scripts_destination(struct scripts *s, const struct destination *d)
 	return i < s->ndestinations && s->destinations[i].name ? &s->destinations[i] : NULL;
 }
 
-struct vm *scripts_vm(struct scripts *s)
+static struct vm *vm_named(const struct scripts *s, const char *name)
 {
-	return s->vm;
+	for (unsigned i = 0; i < s->ncells; i++)
+		if (strcmp(s->cells[i].name, name) == 0)
+			return s->cells[i].vm;
+	return NULL;
+}
+
+void scripts_take_conns(struct scripts *s, struct scripts *old)
+{
+	struct vm *renamed = NULL, *gone = NULL;
+	unsigned nrenamed = 0, ngone = 0;
+
+	s->conns = old->conns;
+	for (unsigned i = 0; i < s->ncells; i++)
+		if (!vm_named(old, s->cells[i].name))
+			renamed = s->cells[i].vm, nrenamed++;
+	for (unsigned i = 0; i < old->ncells; i++) {
+		struct vm *to = vm_named(s, old->cells[i].name);
+		if (to)
+			conns_take(to, old->cells[i].vm);
+		else
+			gone = old->cells[i].vm, ngone++;
+	}
+	if (ngone == 1 && nrenamed == 1)
+		conns_take(renamed, gone);
+}
+
+void scripts_conn_end(struct scripts *s, int conn)
+{
+	for (unsigned i = 0; i < s->ncells; i++)
+		conn_end(s->cells[i].vm, conn);
 }
 
 struct scripts *scripts_new(struct adapters *a, const struct plan *p, char *why, size_t whylen)
 {
 	struct scripts *s = xcalloc(1, sizeof(*s));
-	struct vm_limits limits = vm_limits_of(p->settings.limit_message, p->settings.limit_script_us);
 
-	map_init(&s->tables);
+	s->limits = vm_limits_of(p->settings.limit_message, p->settings.limit_script_us);
 	index_init(&s->index);
 	rows_init(&s->rows[0]);
 	rows_init(&s->rows[1]);
-	s->vm = vm_new(&limits);
 	s->nrenderings = p->nrenderings;
 	s->chains = xcalloc(p->nrenderings ? p->nrenderings : 1, sizeof(*s->chains));
-	bool ok = s->vm != NULL;
-	if (!ok)
-		buf_adds(&s->why, "no memory for a Lua state");
+	bool ok = true;
 	for (unsigned i = 0; ok && i < p->nrenderings; i++)
 		ok = make_chain(s, a, p, &p->renderings[i]) == 0;
 	if (ok && make_fars(s, a, p) == 0)
@@ -169,8 +206,9 @@ void scripts_free(struct scripts *s)
 	free(s->chains);
 	free(s->channels);
 	free(s->destinations);
-	vm_free(s->vm);
-	map_fini(&s->tables);
+	for (unsigned i = 0; i < s->ncells; i++)
+		vm_free(s->cells[i].vm);
+	free(s->cells);
 	index_fini(&s->index);
 	rows_fini(&s->rows[0]);
 	rows_fini(&s->rows[1]);

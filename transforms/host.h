@@ -3,7 +3,7 @@
  * Lua stays inside transforms/; nothing here shows a lua_State. Three lives:
  *   struct adapters   the files found in the adapters folders and the built-in ones, read and checked: a struct catalogue for the
  *                     compiler. Belongs to the plan that was compiled with it (plan->scripts).
- *   struct scripts    one Lua state for one worker and one plan, with every adapter the plan uses loaded.
+ *   struct scripts    for one worker and one plan, every adapter the plan uses, each in a Lua state of its own: a hoarder fills its own heap.
  *   a call            one message through one rendering: bounded in instructions, wall time and memory.
  *
  * Containment (DESIGN, "Lua, contained"): own environment per file, text chunks only, allow-listed library, budgets that pcall
@@ -38,12 +38,13 @@ const char *adapters_path(const struct adapters *a, const struct type_info *t);
 /* Run the vectors of every adapter that was found and is used by the plan (NULL: of all): problems go to d. Number that failed. */
 unsigned adapters_run_vectors(struct adapters *a, const struct plan *p, struct diag *d);
 
-/* A Lua state for one worker, with every step of the plan's renderings made ready. Made on the main thread, used by one worker. NULL with
+/* The Lua states of one worker, with every step of the plan's renderings made ready. Made on the main thread, used by one worker. NULL with
  * words in why (a script that fails to load has been told by adapters_open; this is memory or a bug). */
 struct scripts *scripts_new(struct adapters *a, const struct plan *p, char *why, size_t whylen);
 void scripts_free(struct scripts *s);
 
-/* The connections of a state that is about to go, under the same numbers; of ctx.conn plain values alone are carried over. */
+/* The connections of states that are about to go, under the same numbers; of ctx.conn plain values alone are carried over, to the adapter of
+ * the same name, or where one went and one came, to that. */
 void scripts_take_conns(struct scripts *s, struct scripts *old);
 
 /* What a call is told beside the message. */

@@ -69,9 +69,14 @@ void ctx_end(struct vm *vm);
 /* What the script did to ctx.state, into facts->state. */
 RAISES void ctx_keep_state(lua_State *L, int i);
 
-/* conn.c: push the table of this connection; 0 gets a number. */
+/* What an adapter may keep in ctx.conn of a connection; more is an error of the call, and the connection begins anew. A large number of
+ * connections is no hoard: what is kept in them is not counted against the adapter's heap. */
+#define SCRIPT_CONN_MAX ((size_t)64 << 10)
+/* conn.c: push the table of this connection; 0 gets a number. Behind the script's function: see what it put there. */
 RAISES void conn_push(lua_State *L, int *conn);
+RAISES void conn_settle(lua_State *L, const struct facts *f);
 void conn_end(struct vm *vm, int conn);
+void conns_take(struct vm *vm, struct vm *was);
 
 /* result.c: append what transform returned (at `first` and behind it) to out. */
 RAISES enum render_result result_take(lua_State *L, int first, struct rows *out, struct buf *why);
@@ -108,6 +113,5 @@ int far_verdict(struct far *f, const struct script_batch *b, const struct script
 /* What host.c does for the public functions in decode.c and far_*.c. */
 struct far *scripts_channel(struct scripts *s, const struct channel *c);
 struct far *scripts_destination(struct scripts *s, const struct destination *d);
-struct vm *scripts_vm(struct scripts *s);
 
 #endif

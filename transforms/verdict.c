@@ -131,6 +131,7 @@ static int say_hello(lua_State *L)
 		return 0;
 	far_ctx(L, t->f, &t->facts);
 	vm_call(L, 1, 2);
+	conn_settle(L, &t->facts);
 	*t->wait = lua_toboolean(L, 3);
 	if (lua_type(L, 2) != LUA_TSTRING)
 		return luaL_error(L, "hello returned a %s, not a string", luaL_typename(L, 2));
@@ -149,6 +150,7 @@ static int hear_reply(lua_State *L)
 	lua_pushlstring(L, t->bytes, t->n);
 	far_ctx(L, t->f, &t->facts);
 	vm_call(L, 2, 2);
+	conn_settle(L, &t->facts);
 	if (lua_isnil(L, 2) && lua_type(L, 3) == LUA_TSTRING) {
 		t->out->verdict = SCRIPT_BLOCKED;
 		t->out->reason = keep(L, 3, t->out);

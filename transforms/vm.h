@@ -33,7 +33,7 @@ enum spent { SPENT_NOTHING, SPENT_STEPS, SPENT_TIME, SPENT_MEMORY };
 
 struct vm_limits {
 	size_t block;     /* largest single block: limits.message */
-	size_t heap;      /* all that scripts of this state may hold */
+	size_t heap;      /* all that the adapter of this state may hold */
 	int64_t time_us;  /* of one call: limits.script */
 	int64_t steps;    /* of one call, about an instruction each */
 };
@@ -68,7 +68,8 @@ struct vm {
 	struct index index;
 	struct proxy *proxies;  /* msg.c */
 	uint64_t calls;         /* batch.c: handles of an earlier call are dead */
-	int conns;              /* conn.c: the last number given */
+	int own_conns, *last_conn; /* conn.c: the last number given: the scripts', whose states give no number twice */
+	size_t kept;            /* conn.c: bytes in the tables of connections, about */
 	struct ctx *ctx;        /* ctx.c: the one that knows of the call that runs */
 	uint16_t slots[256];    /* msg.c: where a key was last found */
 	const char *method_names[4];
