@@ -2,7 +2,7 @@
  *
  * The hard idea is that nothing a script can write stops the bounds. A count hook alone is no sandbox: pcall swallows
  * its error, it does not fire in C functions, and a message handler that runs inside the hook is never looked at. So:
- *   - steps are charged by the hook (every HOOK_STEPS instructions), by every C function that loops, and by allocation;
+ *   - steps are charged by the hook (every HOOK_STEPS instructions, fewer while there are large texts), by every C function that loops, and by allocation;
  *   - the clock is looked at wherever steps are charged;
  *   - memory is refused by the allocator, a single block over the limit at once;
  *   - a budget once spent stays spent until the call has ended: the hook then fires on every instruction, our own pcall and
@@ -27,7 +27,8 @@
 
 #define RAISES /* may leave by longjmp */
 
-#define HOOK_STEPS 100
+#define HOOK_STEPS 100 /* at the most: budget.c */
+#define LARGE_KINDS 3
 
 enum spent { SPENT_NOTHING, SPENT_STEPS, SPENT_TIME, SPENT_MEMORY };
 
@@ -53,6 +54,8 @@ struct vm {
 	struct { int64_t ns, at; pthread_t thread; } cpu; /* the thread's CPU clock as it was lately, and the clock on the wall then */
 	bool called;            /* a function of the script has been called, and is known (budget.c) */
 	bool by_cpu;            /* seen_ns is of the thread's CPU clock (budget.c) */
+	unsigned large[LARGE_KINDS]; /* texts alive of sizes that Lua itself takes long to compare */
+	int stride;             /* instructions from hook to hook */
 	size_t unseen;          /* bytes allocated since the clock was looked at */
 	size_t heap;            /* bytes that Lua holds now */
 	size_t held;            /* bytes that the host holds for this call */
