@@ -35,6 +35,8 @@ static const struct { size_t size; int stride; } large[LARGE_KINDS] = { { 16 << 
 #define TOLD_MAX 1000 /* bytes of what the script says of it */
 /* The thread's CPU clock is read as often as this, for the day it is needed. */
 #define CPU_READ_NS 5000000
+/* Its reading is dear: in a call that is measured by it, it is asked when so much has passed on the wall. */
+#define CPU_LOOK_NS 100000
 
 static const char spent_mark; /* its address is the error that is raised */
 static const char called;     /* … and of this one the registry's key for the function that was called last */
@@ -91,10 +93,14 @@ static void read_cpu(struct vm *vm, int64_t now)
 static void look(struct vm *vm)
 {
 	int64_t most = vm->limits.time_us * 1000 / DOUBT;
-	int64_t now = clock_ns(vm->by_cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC);
-	int64_t took = now - vm->seen_ns;
+	int64_t wall = clock_ns(CLOCK_MONOTONIC);
 
 	vm->unseen = 0;
+	if (vm->by_cpu && wall - vm->wall_ns < CPU_LOOK_NS)
+		return;
+	int64_t now = vm->by_cpu ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : wall;
+	int64_t took = now - vm->seen_ns;
+	vm->wall_ns = wall;
 	if (took > most && !vm->by_cpu) {
 		now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 		/* Before the gap the thread cannot have used more than passed. */

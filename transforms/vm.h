@@ -53,7 +53,8 @@ struct vm {
 	int64_t seen_ns;        /* the clock when it was last looked at */
 	struct { int64_t ns, at; pthread_t thread; } cpu; /* the thread's CPU clock as it was lately, and the clock on the wall then */
 	bool called;            /* a function of the script has been called, and is known (budget.c) */
-	bool by_cpu;            /* seen_ns is of the thread's CPU clock (budget.c) */
+	bool by_cpu;            /* seen_ns is of the thread's CPU clock (budget.c) … */
+	int64_t wall_ns;        /* … and this the clock on the wall then */
 	unsigned large[LARGE_KINDS]; /* texts alive of sizes that Lua itself takes long to compare */
 	int stride;             /* instructions from hook to hook */
 	size_t unseen;          /* bytes allocated since the clock was looked at */
