@@ -276,6 +276,13 @@ static void unrouted(struct request *q, const struct message_head *head)
 	unrouted_add(head->ident, head->ident_len);
 }
 
+/* What some stream wanted, for `history`; not what comes a second time. */
+static void keep(struct request *q)
+{
+	if (q->channel->history && !q->job->letter)
+		ticket_keep(q->ticket, q->channel->history);
+}
+
 void pipeline_take(struct request *q, const struct message *received, unsigned index)
 {
 	if (!await_message(q, received, index))
@@ -314,6 +321,7 @@ void pipeline_take_now(struct request *q, const struct message *received, unsign
 	if (!route_reads(&route)) {
 		for (unsigned i = 0; i < route.n; i++)
 			offer(q, &route.targets[i], NULL, &head);
+		keep(q);
 		return;
 	}
 	/* Behind the message the block has room that may be read (store.h), as the index needs. */
@@ -339,7 +347,9 @@ void pipeline_take_now(struct request *q, const struct message *received, unsign
 	if (wanted == 0) {
 		ticket_message_undo(q->ticket);
 		unrouted(q, &head);
+		return;
 	}
+	keep(q);
 }
 
 /* ---- its end ---------------------------------------------------------------------------------------------------------------- */

@@ -91,6 +91,9 @@ static int number_names(struct store *s, struct plan *p, char *why, size_t n)
 	for (unsigned i = 0; i < p->nchannels; i++)
 		if (!(p->channels[i].number = store_name(s, NAME_CHANNEL, p->channels[i].name)))
 			goto refused;
+	for (unsigned i = 0; p->settings.history_us > 0 && i < p->nchannels; i++)
+		if (!(p->channels[i].history = store_name(s, NAME_HISTORY, p->channels[i].name)))
+			goto refused;
 	for (unsigned i = 1; i < p->nrenderings; i++)
 		if (!(p->renderings[i].number = store_name(s, NAME_RENDERING, p->renderings[i].identity)))
 			goto refused;
@@ -221,6 +224,7 @@ static void adopt(struct engine *e, struct plan *p)
 	log_setup((enum log_level)p->settings.log_level, (enum log_format)p->settings.log_format);
 	e->host.connections_max = p->settings.limit_connections;
 	configure_buffers(e, p);
+	store_set_history(e->store, p->settings.history_us);
 	dedupe_configure(p);
 }
 

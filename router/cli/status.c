@@ -87,6 +87,23 @@ static void print_retired(const struct node *list)
 	}
 }
 
+static void print_history(const struct node *h)
+{
+	char a[32], b[32], c[32];
+
+	if (!h)
+		return;
+	printf("history: %s messages, %s", text(h, "messages"), say_size(number(h, "bytes"), a, sizeof a));
+	if (*text(h, "oldest"))
+		printf(", back to %s ago", say_age(number(h, "oldest_age"), b, sizeof b));
+	if (number(h, "asked") > 0)
+		printf(", of %s asked for\n", say_age(number(h, "asked"), c, sizeof c));
+	else
+		printf(", going: it is switched off\n");
+	if (number(h, "dropped") > 0)
+		printf("    %s messages went before their time, for want of room\n", text(h, "dropped"));
+}
+
 static void print_status(const struct node *s)
 {
 	const struct node *store = node_get(s, "store"), *reload = node_get(s, "reload"), *lost = node_get(s, "unrouted");
@@ -100,6 +117,7 @@ static void print_status(const struct node *s)
 		say_age(number(store, "commit_latency"), b, sizeof b));
 	if (*text(store, "why"))
 		printf("INTAKE IS STOPPED: %s\n", text(store, "why"));
+	print_history(node_get(s, "history"));
 	print_channels(node_get(s, "channels"));
 	print_streams(node_get(s, "streams"));
 	print_retired(node_get(s, "retired"));

@@ -203,6 +203,27 @@ static void store_part(struct buf *b, struct store *s)
 	buf_adds(b, "}");
 }
 
+/* Nothing where nothing is kept, nor anything left of it. */
+static void history_part(struct buf *b, struct store *s, int64_t asked_us)
+{
+	struct history_counts h;
+
+	store_history(s, &h);
+	if (asked_us == 0 && h.held == 0)
+		return;
+	buf_adds(b, ",\"history\":{\"asked\":");
+	time_us_write(b, asked_us);
+	number(b, "messages", h.held);
+	number(b, "bytes", h.bytes);
+	if (h.held > 0) {
+		seconds(b, "oldest", clock_real_us() - h.oldest_age_us);
+		seconds(b, "oldest_age", h.oldest_age_us);
+	}
+	number(b, "expired", h.expired);
+	number(b, "dropped", h.dropped);
+	buf_adds(b, "}");
+}
+
 struct retired { struct buf *b; const struct plan *plan; bool any; };
 
 /* Buffers no stream of the plan uses, with something in them. */
@@ -247,6 +268,7 @@ static void answer(struct asking *a)
 	buf_adds(&b, "}");
 	number(&b, "pending_bytes", atomic_load(&e->pending));
 	store_part(&b, e->store);
+	history_part(&b, e->store, e->plan->settings.history_us);
 	channels(&b, e);
 	streams(&b, a);
 	buf_adds(&b, ",\"retired\":[");

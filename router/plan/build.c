@@ -81,6 +81,7 @@ void build_settings(struct compiler *c)
 	to->limit_message = (uint64_t)conf_int(conf_get(s, "limits.message"));
 	to->limit_body = (uint64_t)conf_int(conf_get(s, "limits.body"));
 	to->limit_script_us = conf_int(conf_get(s, "limits.script"));
+	to->history_us = conf_int(conf_get(s, "history"));
 	to->limit_connections = (unsigned)conf_int(conf_get(s, "limits.connections"));
 	to->log_level = log_level(conf_text(conf_get(s, "log.level")));
 	to->log_format = strcmp(conf_text(conf_get(s, "log.format")), "json") == 0 ? LOG_JSON : LOG_LOGFMT;

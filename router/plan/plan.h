@@ -62,6 +62,7 @@ struct settings {
 	enum durability_setting durability;
 	uint64_t limit_disk, limit_memory, limit_message, limit_body;
 	int64_t limit_script_us;
+	int64_t history_us;         /* 0: nothing is kept */
 	unsigned limit_connections;
 	int log_level, log_format;  /* base/log.h enums */
 	const char *const *adapter_dirs; unsigned nadapter_dirs;  /* resolved paths, in search order */
@@ -77,6 +78,7 @@ struct channel {
 	struct place place;
 	unsigned ix;                /* in plan->channels */
 	uint32_t number;            /* store_name(NAME_CHANNEL): `channel.id` in messages; set before sealing */
+	uint32_t history;           /* store_name(NAME_HISTORY), 0: its messages are not kept; set before sealing */
 	bool enabled;
 	const char *type;           /* "http", … */
 	const struct options *options;

@@ -27,6 +27,7 @@ struct commit {
 	size_t nshrunk, shrunk_cap;
 	int64_t healed, heal_pause;     /* mono: when the database was last opened anew; how long that was put off */
 	int64_t history_look;           /* elapsed time of the last look for history past its time */
+	struct seldom history_cut;      /* words about what went before its time */
 	bool history_more;              /* and there was more than one commit should take */
 	int64_t dead_look;              /* elapsed time of the last look for letters past their ttl */
 };

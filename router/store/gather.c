@@ -166,7 +166,9 @@ static void take_block(struct store *s, struct block *b)
 		l->matched += n;
 		if (r->buffer->dropping) {
 			l->dropped += n;
-			if (!r->buffer->history)
+			if (r->buffer->history)
+				history_cut(s, n);
+			else
 				tell_dropped(s, r->buffer, n);
 			memset(r->left, 0, sizeof(r->left));
 			r->bytes = 0;

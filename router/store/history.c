@@ -4,7 +4,10 @@
  * that the buffers of streams have refs to as well. So a message is on disk once, whoever wants it; its chunk goes with whichever ref is the
  * last; a restart, a kill, a failed write and the making smaller of sparse blocks treat it as they treat what is owed. What is
  * left to do here is to let the oldest go, some blocks with each commit. */
+#include <inttypes.h>
+
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/commit.h"
 
 #define BLOCKS_AT_ONCE 64
@@ -23,6 +26,13 @@ static bool is_past(const struct trim *t, int64_t arrived)
 	return t->ttl >= 0 && t->now - arrived >= t->ttl;
 }
 
+void history_cut(struct store *s, uint64_t n)
+{
+	if (seldom(&s->commit->history_cut, clock_mono_us(), &n))
+		log_warn("store", "history-cut", "messages=%" PRIu64 " hint=%s", n,
+			log_quote("what is to be kept of `history` is more than the disk has room for: raise limits.disk, free some space, or shorten history"));
+}
+
 /* One block of a history; false: not now. */
 static bool let_go(struct store *s, struct trim *t, const struct buffer *b, uint64_t position, const struct ref_row *row)
 {
@@ -31,6 +41,8 @@ static bool let_go(struct store *s, struct trim *t, const struct buffer *b, uint
 		t->stuck = true;
 		return false;
 	}
+	if (!is_past(t, row->arrived))
+		history_cut(s, bits_count(row->bits));
 	t->freed += freed;
 	t->left--;
 	return true;

@@ -398,6 +398,8 @@ void dead_drops(struct store *s);                                               
 
 /* history.c; commit thread: what is past its time, or in the way, goes with the commit under way */
 void history_trim(struct store *s);
+/* Commit thread: so many messages of history are not kept as long as was asked, for want of room. */
+void history_cut(struct store *s, uint64_t n);
 
 /* state.c */
 void states_init(struct store *s);

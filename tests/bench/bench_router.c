@@ -1,6 +1,6 @@
 /* bench_router.c - what a message costs from end to end: CPU seconds of the whole router per million messages.
  *
- *	make tests/bench/bench_router && tests/bench/bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l (a Lua transform) | -k (one that keeps state)] [-d (dedupe)]
+ *	make tests/bench/bench_router && tests/bench/bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l (a Lua transform) | -k (one that keeps state)] [-d (dedupe)] [-h (history)]
  *
  * Starts ./sluice (or $SLUICE) on a specification of its own in a temporary folder, posts messages of 38 fields and about 860 bytes of
  * 2 000 devices over keep-alive connections, receives them as a destination, and reads the router's CPU time from /proc. Generator and
@@ -29,7 +29,7 @@
 
 static unsigned long count = 1000000;
 static unsigned batch = 100, connections = 8, streams = 1;
-static bool lua, keeps, dedupe;
+static bool lua, keeps, dedupe, history;
 static int in_port, out_port;
 static _Atomic unsigned long received, serials;
 
@@ -237,7 +237,7 @@ static pid_t router(const char *folder)
 	fclose(f);
 	snprintf(path, sizeof path, "%s/sluice.yaml", folder);
 	f = fopen(path, "w");
-	fprintf(f, "sluice: 1\nsettings: {data: %s/data, adapters: [%s]}\n", folder, folder);
+	fprintf(f, "sluice: 1\nsettings: {data: %s/data, adapters: [%s]%s}\n", folder, folder, history ? ", history: 1d" : "");
 	fprintf(f, "channels: {in: {type: http, listen: '127.0.0.1:%d', path: /messages%s}}\ndestinations:\n", in_port, dedupe ? ", dedupe: 10m" : "");
 	for (unsigned i = 0; i < streams; i++)
 		fprintf(f, "  d%u: {type: http, url: 'http://127.0.0.1:%d/%u'}\n", i, out_port, i);
@@ -316,7 +316,7 @@ int main(int argc, char **argv)
 	int listener, c, fd;
 	pid_t pid;
 
-	while ((c = getopt(argc, argv, "n:b:c:s:lkd")) != -1) {
+	while ((c = getopt(argc, argv, "n:b:c:s:lkdh")) != -1) {
 		switch (c) {
 		case 'n': count = strtoul(optarg, NULL, 10); break;
 		case 'b': batch = (unsigned)atoi(optarg); break;
@@ -325,7 +325,8 @@ int main(int argc, char **argv)
 		case 'l': lua = true; break;
 		case 'k': keeps = true; break;
 		case 'd': dedupe = true; break;
-		default: fputs("usage: bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l | -k] [-d]\n", stderr); return 64;
+		case 'h': history = true; break;
+		default: fputs("usage: bench_router [-n messages] [-b batch] [-c connections] [-s streams] [-l | -k] [-d] [-h]\n", stderr); return 64;
 		}
 	}
 	count -= count % connections;
@@ -349,7 +350,7 @@ int main(int argc, char **argv)
 	usleep(200000);
 	used = cpu(pid) - used;
 	printf("batch %u, %u connections, %u stream%s%s: %lu messages in %.2f s (%.0f/s), %.2f CPU s per million, %ld MiB at most; %s\n", batch,
-		connections, streams, streams == 1 ? "" : "s", keeps ? " with Lua that keeps state" : lua ? " with Lua" : dedupe ? " with dedupe" : "", count, took, (double)count / took,
+		connections, streams, streams == 1 ? "" : "s", keeps ? " with Lua that keeps state" : lua ? " with Lua" : dedupe ? " with dedupe" : history ? " with history" : "", count, took, (double)count / took,
 		used * 1e6 / (double)count, resident(pid) >> 10, atomic_load(&received) == count * streams ? "all received" : "NOT ALL RECEIVED");
 	kill(pid, SIGTERM);
 	waitpid(pid, NULL, 0);
