@@ -20,6 +20,7 @@
 #include "net/mailbox.h"
 #include "pipeline.h"
 #include "plan/plan.h"
+#include "plan/where.h"
 #include "worker.h"
 
 #define TURN_US 10000       /* of rendering in one turn of the loop; the rest waits for the next page */
@@ -36,14 +37,19 @@ struct again *again_new(struct engine *e)
 	return a;
 }
 
-void again_free(struct again *a)
+void again_cut(struct again *a, struct again_item **end)
 {
-	while (a->first) {
-		struct again_item *it = a->first;
-
-		a->first = it->next;
+	for (struct again_item *it = *end, *next; it; it = next) {
+		next = it->next;
 		free(it);
 	}
+	*end = NULL;
+	a->end = end;
+}
+
+void again_free(struct again *a)
+{
+	again_cut(a, &a->first);
 	free(a->stream);
 	free(a->channel);
 	free(a);
@@ -113,6 +119,20 @@ void again_add_kept(struct again *a, const struct kept *k, unsigned entry)
 	it->rows = e.rows;
 }
 
+void again_add_history(struct again *a, const struct kept *k, unsigned entry, const char *channel)
+{
+	struct again_item *it;
+	struct entry e;
+
+	chunk_entry(k->chunk, entry, &e);
+	it = item_new(a, e.ident, e.ident_len, channel, e.bytes, e.len, "", 0);
+	it->position = k->position;
+	it->entry = entry;
+	it->id = e.id;
+	it->time_us = e.time_us;
+	it->channel = it->peer;
+}
+
 static void leave(struct again *a, struct again_item *it, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void leave(struct again *a, struct again_item *it, const char *fmt, ...)
 {
@@ -152,6 +172,21 @@ static void address_of(struct buf *out, const struct destination *d, const struc
 	for (unsigned i = 0; i < d->nheaders; i++)
 		address_add(out, m, &d->header_values[i]);
 	buf_addc(out, '}');
+}
+
+/* Does the plan in force give it to the stream, as if it came now by the channel it came by? */
+static bool is_wanted(const struct worker *w, const struct stream *s, const struct again_item *it, const struct message *m)
+{
+	const struct plan *p = w->loop.plan;
+	const struct channel *c = plan_channel(p, it->channel);
+	struct route r = { .n = 0 };
+
+	if (c)
+		r = plan_route(p, c, it->ident, strlen(it->ident), w->routes);
+	for (unsigned k = 0; k < r.n; k++)
+		if (r.targets[k].stream == s)
+			return !s->where || where_true(s->where, m, clock_real_us());
+	return false;
 }
 
 /* Per-device data does not depend on the channel: a stream has it from a subscription of the device or its group. */
@@ -269,6 +304,14 @@ static void offer(struct again *a, struct ticket *t, const struct stream *s, str
 		leave(a, it, "%llu has no message any more that could be sent", (unsigned long long)it->position);
 		return;
 	}
+	if (a->replays && !is_wanted(w, s, it, &m)) {
+		it->fate = AGAIN_UNWANTED;
+		return;
+	}
+	if (a->dry) {
+		it->fate = AGAIN_SENT;
+		return;
+	}
 	b = ticket_message(t, &start);
 	buf_add(b, it->source, it->source_len);
 	ticket_message_end(t, &head);
@@ -281,7 +324,7 @@ static void offer(struct again *a, struct ticket *t, const struct stream *s, str
 		render(a, t, s, it, &m);
 	if (it->fate == AGAIN_LEFT)
 		ticket_message_undo(t);
-	else
+	else if (!a->replays)
 		give_up_place(a, t, it);
 }
 
@@ -323,14 +366,17 @@ static void offer_all(struct again *a, const struct stream *s)
 {
 	struct worker *w = a->worker;
 	int64_t until = clock_mono_us() + TURN_US;
-	struct ticket *t = ticket_new(a->engine->store, w->port, committed, a);
+	struct ticket *t = a->dry ? NULL : ticket_new(a->engine->store, w->port, committed, a);
 
 	if (a->claim)
 		ticket_claim(t, a->claim);
 	for (struct again_item *it = a->first; it && (it == a->first || clock_mono_us() < until); it = it->next)
 		offer(a, t, s, it);
 	a->claim = NULL;
-	ticket_submit(t);
+	if (t)
+		ticket_submit(t);
+	else
+		end(a, TICKET_TAKEN, "");
 }
 
 static void on_claim(void *arg, const char *why)
@@ -359,7 +405,7 @@ static void to_stream(void *arg)
 	struct worker *w = a->worker;
 	const struct stream *s = stream_of(a);
 
-	if (s && s->rendering->state && !a->as_it_was) {
+	if (s && s->rendering->state && !a->as_it_was && !a->dry) {
 		a->number = s->number;
 		a->claim = claim_new(a->engine->store, w->port);
 		for (const struct again_item *it = a->first; it; it = it->next)

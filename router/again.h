@@ -1,7 +1,8 @@
-/* again.h - messages that had their turn, on their way once more: dead letters, and entries of buffers that nobody sends.
+/* again.h - messages that had their turn, on their way once more: dead letters, entries of buffers that nobody sends, and what history kept.
  *
  * They were copied from the store (never on a worker's loop), and are rendered on the stream's worker with the plan in force there. What
- * becomes of each is one ticket with what it takes the place of: durable in the stream's buffer and gone from where it was, or neither. */
+ * becomes of each is one ticket with what it takes the place of: durable in the stream's buffer and gone from where it was, or neither. History
+ * stays where it is. */
 #ifndef SLUICE_AGAIN_H
 #define SLUICE_AGAIN_H
 
@@ -20,6 +21,7 @@ enum again_fate {
 	AGAIN_LEFT,        /* nothing was changed; `why` of struct again has the first reason */
 	AGAIN_SENT,        /* in the stream's buffer; of a channel's letter: taken */
 	AGAIN_SKIPPED,     /* a transform left it out this time, with a reason */
+	AGAIN_UNWANTED,    /* of history: today's plan does not give it to the stream */
 	AGAIN_DEAD,        /* it could not be rendered this time either: a new letter says why */
 };
 
@@ -37,6 +39,7 @@ struct again_item {
 	struct again_item *next;
 	/* In one allocation with it; ident and peer end with a NUL, source and bytes have MESSAGE_PAD bytes behind them. */
 	const char *ident, *peer, *source, *bytes;
+	const char *channel;           /* of history: by which it came */
 	size_t source_len, len;
 };
 
@@ -46,6 +49,7 @@ struct again {
 	char *stream, *channel;        /* whither: one of them */
 	uint32_t owner;                /* the buffer or channel they come from */
 	bool letters;                  /* else entries of a kept buffer */
+	bool replays, dry;             /* of history; and only to say what would become of it, which no adapter is asked */
 	bool as_it_was;                /* the bytes as they are, not rendered anew */
 	uint32_t as_it_was_rendering;  /* store_name of such bytes */
 	struct again_item *first, **end;
@@ -68,6 +72,9 @@ void again_free(struct again *a);
 /* Copies what it is given; any thread. */
 void again_add_letter(struct again *a, const struct dead_letter *d);
 void again_add_kept(struct again *a, const struct kept *k, unsigned entry);
+void again_add_history(struct again *a, const struct kept *k, unsigned entry, const char *channel);
+/* What lies from *end on is no part of the page; n and bytes are the caller's to set. */
+void again_cut(struct again *a, struct again_item **end);
 /* Main loop; `ended` comes exactly once. */
 void again_begin(struct again *a);
 

@@ -28,6 +28,7 @@ static const struct command {
 	{ "resume", "FILE STREAM", "send again; a blocked stream is tried at once", cli_resume },
 	{ "purge", "FILE STREAM", "give up what waits in a stream's buffer", cli_purge },
 	{ "dead", "VERB FILE NAME", "dead letters: list, show, retry, drop", cli_dead },
+	{ "replay", "FILE STREAM", "what history kept of a time, once more to one stream", cli_replay },
 	{ "buffers", "VERB FILE NAME", "what waits, also where no stream sends it: list, peek, export, adopt, render, dead, drop", cli_buffers },
 };
 

@@ -6,7 +6,10 @@
 #include <sysexits.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "cli/cli.h"
+#include "message/message.h"
+#include "spec/scalar.h"
 
 void lines_open(struct lines *l, struct buf *text)
 {
@@ -107,4 +110,21 @@ const char *say_size(double b, char *out, size_t n)
 	}
 	snprintf(out, n, u ? "%.1f %s" : "%.0f %s", b, units[u]);
 	return out;
+}
+
+int read_moment(const char *text, int64_t *us)
+{
+	struct buf quoted = BUF_INIT;
+	int64_t age;
+	int status = 0;
+
+	if (scalar_duration(text, &age) == 0) {
+		*us = clock_real_us() - age;
+		return 0;
+	}
+	buf_addf(&quoted, "\"%s\"", text);
+	if (json_time_us(text, strlen(text), us) < 0)
+		status = json_time_us(quoted.p, quoted.len, us);
+	buf_fini(&quoted);
+	return status;
 }

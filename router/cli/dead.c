@@ -6,10 +6,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "cli/dead.h"
-#include "message/message.h"
-#include "spec/scalar.h"
 #include "store/store.h"
 
 static const char usage[] =
@@ -115,24 +112,6 @@ static int find_still(struct dead *d)
 
 /* ---- the command line --------------------------------------------------------------------------------------------------------- */
 
-/* "2h" ago, or a moment. */
-static int since(const char *text, int64_t *us)
-{
-	struct buf quoted = BUF_INIT;
-	int64_t age;
-	int status = 0;
-
-	if (scalar_duration(text, &age) == 0) {
-		*us = clock_real_us() - age;
-		return 0;
-	}
-	buf_addf(&quoted, "\"%s\"", text);
-	if (json_time_us(text, strlen(text), us) < 0)
-		status = json_time_us(quoted.p, quoted.len, us);
-	buf_fini(&quoted);
-	return status;
-}
-
 static bool number(const char *text, uint64_t *out)
 {
 	char *end;
@@ -169,7 +148,7 @@ static int options(struct dead *d, int argc, char **argv, const char **data)
 		case OPT_REASON: d->filter.reason = optarg; d->chosen = true; break;
 		case OPT_SINCE:
 			d->chosen = true;
-			if (since(optarg, &d->filter.since_us) < 0) {
+			if (read_moment(optarg, &d->filter.since_us) < 0) {
 				fprintf(stderr, "sluice: --since: a duration such as 2h, or a time such as 2026-11-22T03:00:00Z\n");
 				return EX_USAGE;
 			}

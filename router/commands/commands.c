@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "commands/buffers.h"
 #include "commands/dead.h"
+#include "commands/replay.h"
 #include "commands/streams.h"
 #include "engine.h"
 #include "message/message.h"
@@ -39,6 +40,7 @@ static const struct { const char *name; void (*run)(struct command *c); } table[
 	{ "dead-list", command_dead_list },
 	{ "dead-drop", command_dead_drop },
 	{ "dead-retry", command_dead_retry },
+	{ "replay", command_replay },
 };
 
 /* ---- arguments ---------------------------------------------------------------------------------------------------------- */

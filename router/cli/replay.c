@@ -1,0 +1,238 @@
+/* replay.c - `sluice replay`: what came in a window of time, once more to one stream; page after page, each durable before the next is asked for.
+ *
+ * A page never begins before the one before it ended, and an instance that says otherwise is not asked again: better a replay that stops than one that
+ * sends a destination the same for ever. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "cli/pages.h"
+#include "spec/scalar.h"
+
+#define PAGE 100
+#define LATER_US 200000
+#define LATER_MOST 25           /* pages that come to nothing, one after the other, before it is given up */
+
+static const char usage[] =
+	"usage: sluice replay --from WHEN [--to WHEN] [--device IDENT] [--rate N/s] [--dry-run] [--json] FILE STREAM\n"
+	"WHEN: a duration back from now, such as 2h, or a time such as 2026-11-22T03:00:00Z; --data FOLDER stands for FILE\n";
+
+struct replay {
+	char data[4096];
+	const char *stream, *ident;
+	int64_t from_us, to_us;
+	double rate;               /* messages a second; 0: as fast as can be */
+	bool dry, json;
+	uint64_t position;
+	unsigned entry;
+	uint64_t sent, skipped, unwanted, left;
+	unsigned vain;             /* pages without any progress */
+	char why[512], full[512];
+};
+
+/* ---- the command line ---------------------------------------------------------------------------------------------------- */
+
+static int wrong(const char *why)
+{
+	if (why)
+		fprintf(stderr, "sluice: %s\n", why);
+	else
+		fputs(usage, stderr);
+	return EX_USAGE;
+}
+
+enum { OPT_FROM = 1, OPT_TO, OPT_DEVICE, OPT_RATE, OPT_DRY, OPT_JSON, OPT_DATA, OPT_AS_IT_WAS };
+
+static int options(struct replay *r, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "from", required_argument, NULL, OPT_FROM }, { "to", required_argument, NULL, OPT_TO }, { "device", required_argument, NULL, OPT_DEVICE },
+		{ "rate", required_argument, NULL, OPT_RATE }, { "dry-run", no_argument, NULL, OPT_DRY }, { "json", no_argument, NULL, OPT_JSON },
+		{ "data", required_argument, NULL, OPT_DATA }, { "as-it-was", no_argument, NULL, OPT_AS_IT_WAS }, { 0 },
+	};
+	int64_t now = clock_real_us();
+	int c;
+
+	r->to_us = now;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case OPT_FROM:
+			if (read_moment(optarg, &r->from_us) < 0 || r->from_us <= 0)
+				return wrong("--from: a duration back from now such as 2h, or a time such as 2026-11-22T03:00:00Z");
+			break;
+		case OPT_TO:
+			if (read_moment(optarg, &r->to_us) < 0 || r->to_us <= 0)
+				return wrong("--to: a duration back from now such as 2h, or a time such as 2026-11-22T03:00:00Z");
+			break;
+		case OPT_RATE:
+			if ((scalar_rate(optarg, &r->rate) < 0 && scalar_number(optarg, &r->rate) < 0) || !(r->rate > 0))
+				return wrong("--rate: messages a second, as 200/s or 6000/m");
+			break;
+		case OPT_AS_IT_WAS:
+			return wrong("history keeps messages as they came, not the bytes that were sent: replay always renders them anew, with the plan in force");
+		case OPT_DEVICE: r->ident = optarg; break;
+		case OPT_DRY: r->dry = true; break;
+		case OPT_JSON: r->json = true; break;
+		case OPT_DATA: snprintf(r->data, sizeof r->data, "%s", optarg); break;
+		default: return wrong(NULL);
+		}
+	}
+	if (optind + (r->data[0] ? 1 : 2) != argc)
+		return wrong(NULL);
+	if (!r->from_us)
+		return wrong("from when? --from 2h, or --from 2026-11-22T03:00:00Z");
+	/* What comes while it goes on is sent by itself. */
+	if (r->to_us > now)
+		r->to_us = now;
+	if (r->from_us >= r->to_us)
+		return wrong("the window is empty: --from is not before --to, or not before now");
+	if (!r->data[0] && client_data(argv[optind++], r->data, sizeof r->data) < 0)
+		return EX_NOINPUT;
+	r->stream = argv[optind];
+	return 0;
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------------------------ */
+
+static void argument(struct buf *b, const char *key, const char *value)
+{
+	buf_addf(b, ",\"%s\":", key);
+	buf_addjson(b, value, strlen(value));
+}
+
+static int ask(struct replay *r, struct buf *answer)
+{
+	struct buf request = BUF_INIT;
+	unsigned most = r->rate > 0 && r->rate < PAGE ? (unsigned)r->rate + 1 : PAGE;
+	int status;
+
+	buf_addf(&request, "{\"command\":\"replay\",\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"position\":%" PRIu64 ",\"entry\":%u,\"most\":%u%s", r->from_us, r->to_us,
+		r->position, r->entry, most, r->dry ? ",\"dry\":true" : "");
+	argument(&request, "stream", r->stream);
+	if (r->ident)
+		argument(&request, "ident", r->ident);
+	buf_addc(&request, '}');
+	buf_clear(answer);
+	status = client_command(r->data, request.p, answer);
+	buf_fini(&request);
+	return status;
+}
+
+/* 0 and the next page's place, position 0 at the end; or an exit status. */
+static int add_up(struct replay *r, struct buf *answer)
+{
+	struct lines l;
+	uint64_t n = 0, next = 0;
+	unsigned entry = 0;
+
+	lines_open(&l, answer);
+	if (lines_next(&l)) {
+		n = lines_number(&l, "sent") + lines_number(&l, "skipped") + lines_number(&l, "unwanted") + lines_number(&l, "left");
+		r->sent += lines_number(&l, "sent");
+		r->skipped += lines_number(&l, "skipped");
+		r->unwanted += lines_number(&l, "unwanted");
+		r->left += lines_number(&l, "left");
+		next = lines_number(&l, "next");
+		entry = (unsigned)lines_number(&l, "next_entry");
+		if (lines_has(&l, "why") && !r->why[0])
+			snprintf(r->why, sizeof r->why, "%s", lines_text(&l, "why", NULL));
+		snprintf(r->full, sizeof r->full, "%s", lines_has(&l, "full") ? lines_text(&l, "full", NULL) : lines_text(&l, "later", NULL));
+		r->vain = r->full[0] && !lines_has(&l, "full") && n == 0 ? r->vain + 1 : 0;
+	}
+	lines_close(&l);
+	bool on = next > r->position || (next == r->position && entry > r->entry);
+	if (next && !on && (n > 0 || !r->full[0])) {
+		fputs("sluice: the instance offers the same page again; nothing more is asked of it\n", stderr);
+		return EX_PROTOCOL;
+	}
+	r->position = next;
+	r->entry = entry;
+	return 0;
+}
+
+static void wait_until(int64_t mono_us)
+{
+	int64_t us = mono_us - clock_mono_us();
+	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+
+	if (us > 0)
+		nanosleep(&t, NULL);
+}
+
+static int work(struct replay *r)
+{
+	struct buf answer = BUF_INIT;
+	struct progress p;
+	int64_t began = clock_mono_us();
+	int status;
+
+	progress_begin(&p, "messages", 0);
+	do {
+		status = ask(r, &answer);
+		if (status == 0)
+			status = add_up(r, &answer);
+		if (status != 0)
+			break;
+		p.note = r->full[0] ? r->full : NULL;
+		progress_draw(&p, r->sent);
+		if (r->full[0])
+			wait_until(clock_mono_us() + LATER_US);
+		else if (r->rate > 0 && !r->dry && r->position)
+			wait_until(began + (int64_t)((double)r->sent / r->rate * 1e6));
+	} while (r->position && !progress_interrupted() && r->vain < LATER_MOST);
+	progress_end(&p);
+	buf_fini(&answer);
+	if (status == 0 && r->position && progress_interrupted())
+		return 130;
+	if (status == 0 && r->vain == LATER_MOST) {
+		fprintf(stderr, "sluice: %s\n", r->full);
+		return EX_TEMPFAIL;
+	}
+	return status;
+}
+
+static void say(const struct replay *r)
+{
+	if (r->json) {
+		printf("{\"%s\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"unwanted\":%" PRIu64 ",\"left\":%" PRIu64 "}\n", r->dry ? "would_send" : "sent", r->sent, r->skipped,
+			r->unwanted, r->left);
+		return;
+	}
+	printf(r->dry ? "%" PRIu64 " would be sent again" : "%" PRIu64 " on their way again", r->sent);
+	if (r->skipped)
+		printf(", %" PRIu64 " skipped by the adapter", r->skipped);
+	if (r->unwanted)
+		printf(", %" PRIu64 " not for this stream", r->unwanted);
+	if (r->left)
+		printf(", %" PRIu64 " could not be sent", r->left);
+	printf("\n");
+	if (r->why[0])
+		printf("%s\n", r->why);
+}
+
+int cli_replay(int argc, char **argv)
+{
+	struct replay r = { .stream = NULL };
+	int status = options(&r, argc, argv);
+
+	if (status != 0)
+		return status;
+	status = work(&r);
+	uint64_t all = r.sent + r.skipped + r.unwanted + r.left;
+	if (status == 0 && all == 0) {
+		fprintf(stderr, "sluice: history holds nothing %s%s%sin this window; `sluice status` says how far back it reaches\n", r.ident ? "of device " : "",
+			r.ident ? r.ident : "", r.ident ? " " : "");
+		return EX_DATAERR;
+	}
+	if (status == 0 || all)
+		say(&r);
+	if (status == 130)
+		fputs("interrupted: what is counted here stays sent, and the same window would send it once more\n", stderr);
+	return status == 0 && r.sent + r.skipped == 0 && r.left > 0 ? EX_DATAERR : status;
+}
