@@ -233,11 +233,11 @@ static const struct stream *whither(struct command *c)
 void command_replay(struct command *c)
 {
 	const struct stream *s = whither(c);
-	uint64_t most = command_number(c, "most"), from = command_number(c, "from"), position = command_number(c, "position");
 	struct replay *r;
 
 	if (!s)
-		return;
+		return; /* and c is gone */
+	uint64_t most = command_number(c, "most"), from = command_number(c, "from"), position = command_number(c, "position");
 	r = xcalloc(1, sizeof *r);
 	r->command = c;
 	r->store = c->engine->store;
