@@ -15,7 +15,9 @@
 #include "commands/streams.h"
 #include "engine.h"
 #include "message/message.h"
+#include "plan/plan.h"
 #include "reload.h"
+#include "spec/nearest.h"
 #include "commands/status.h"
 
 static void reload(struct command *c)
@@ -132,6 +134,20 @@ void command_fails(struct command *c, int status, const char *fmt, ...)
 	buf_addf(&b, ",\"status\":%d}\n", status);
 	command_answer(c, b.p, b.len);
 	buf_fini(&b);
+}
+
+void command_no_stream(struct command *c, const char *name)
+{
+	const struct plan *p = c->engine->plan;
+	struct nearest near;
+
+	nearest_begin(&near, name);
+	for (unsigned i = 0; i < p->nstreams; i++)
+		nearest_try(&near, p->streams[i].name);
+	if (nearest_found(&near))
+		command_fails(c, EX_DATAERR, "no stream \"%s\"; did you mean \"%s\"?", name, nearest_found(&near));
+	else
+		command_fails(c, EX_DATAERR, "no stream \"%s\"", name);
 }
 
 void commands_handle(void *engine, const char *line, size_t n, struct control_request *r)

@@ -30,6 +30,7 @@ bool command_flag(const struct command *c, const char *key);              /* giv
 /* Each ends the command, which is freed; on the main loop. */
 void command_answer(struct command *c, const char *lines, size_t n);
 void command_fails(struct command *c, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void command_no_stream(struct command *c, const char *name);
 
 /* Handler of the control socket; arg is the engine. */
 void commands_handle(void *engine, const char *line, size_t n, struct control_request *r);

@@ -17,7 +17,6 @@
 #include "desk.h"
 #include "engine.h"
 #include "plan/plan.h"
-#include "spec/nearest.h"
 #include "store/store.h"
 
 #define REPLAY_MOST 100
@@ -204,16 +203,9 @@ static const struct stream *whither(struct command *c)
 	const char *name = command_text(c, "stream");
 	const struct stream *s = plan_stream(p, name);
 	struct history_counts h;
-	struct nearest near;
 
 	if (!s) {
-		nearest_begin(&near, name);
-		for (unsigned i = 0; i < p->nstreams; i++)
-			nearest_try(&near, p->streams[i].name);
-		if (nearest_found(&near))
-			command_fails(c, EX_DATAERR, "no stream \"%s\"; did you mean \"%s\"?", name, nearest_found(&near));
-		else
-			command_fails(c, EX_DATAERR, "no stream \"%s\"", name);
+		command_no_stream(c, name);
 		return NULL;
 	}
 	if (!s->enabled) {

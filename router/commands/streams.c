@@ -12,7 +12,6 @@
 #include "net/mailbox.h"
 #include "commands/owners.h"
 #include "plan/plan.h"
-#include "spec/nearest.h"
 #include "store/store.h"
 #include "worker.h"
 
@@ -25,20 +24,6 @@ struct hand {
 	bool found, held, look;
 	struct delivery_status status;
 };
-
-static void no_such_stream(struct command *c, const char *name)
-{
-	const struct plan *p = c->engine->plan;
-	struct nearest near;
-
-	nearest_begin(&near, name);
-	for (unsigned i = 0; i < p->nstreams; i++)
-		nearest_try(&near, p->streams[i].name);
-	if (nearest_found(&near))
-		command_fails(c, EX_DATAERR, "no stream \"%s\"; did you mean \"%s\"?", name, nearest_found(&near));
-	else
-		command_fails(c, EX_DATAERR, "no stream \"%s\"", name);
-}
 
 static void answered(void *arg)
 {
@@ -82,7 +67,7 @@ static void lay_hand(struct command *c, void (*act)(struct hand *h, struct live 
 	struct hand *h;
 
 	if (!s || !owner) {
-		no_such_stream(c, name);
+		command_no_stream(c, name);
 	} else if (!s->enabled) {
 		command_fails(c, EX_DATAERR, "stream \"%s\" is not enabled (%s:%u)", name, s->place.file, s->place.line);
 	} else {

@@ -124,11 +124,19 @@ static uint64_t history_margin(uint64_t limit)
 	return margin < limit / 2 ? margin : limit / 2;
 }
 
-/* With the lock. What is garbage already need not be made once more. */
+/* With the lock. What is garbage already need not be made once more; but what deliveries left lies among what history holds, and is tidied away when
+ * there is much of it or the limit is near, which would be too late: in the last three quarters of the margin what history itself left counts alone. */
+static uint64_t history_allowed(const struct store *s)
+{
+	const struct space *sp = s->space;
+	uint64_t margin = history_margin(s->disk_limit), most = s->disk_limit - margin + sp->garbage, early = s->disk_limit - margin / 4 * 3 + sp->yielded;
+	return s->disk_limit == 0 ? UINT64_MAX : most < early ? most : early;
+}
+
 static void look_at_history(struct store *s, bool held, uint64_t free_bytes, uint64_t needs)
 {
 	struct space *sp = s->space;
-	uint64_t disk = space_taken(s), allowed = s->disk_limit ? s->disk_limit - history_margin(s->disk_limit) + sp->garbage : UINT64_MAX;
+	uint64_t disk = space_taken(s), allowed = history_allowed(s);
 	uint64_t room = free_bytes + sp->garbage, wanted = needs + needs / 4;
 	sp->wants = 0;
 	if (!held)

@@ -15,6 +15,7 @@
 #include "plan/plan.h"
 #include "spec/diag.h"
 #include "transforms/host.h"
+#include "transforms/vm.h"
 
 #define DEVICES 1000
 #define ROUNDS 7
@@ -79,6 +80,21 @@ static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 	return (x > y) - (x < y);
+}
+
+/* What each adapter costs each worker beside its own tables. */
+static void bench_state(void)
+{
+	enum { N = 20 };
+	struct vm_limits limits = vm_limits_of(1 << 20, 20000);
+	struct vm *vms[N];
+	double from = cpu_ns();
+
+	for (int i = 0; i < N; i++)
+		vms[i] = vm_new(&limits);
+	printf("(a Lua state: %zu bytes, %.2f ms of CPU)\n", vms[0]->heap, (cpu_ns() - from) / N / 1e6);
+	for (int i = 0; i < N; i++)
+		vm_free(vms[i]);
 }
 
 int main(int argc, char **argv)
@@ -163,6 +179,7 @@ int main(int argc, char **argv)
 	printf("(%zu bytes a message; sum %" PRIu64 ")\n", text[0].len, sum);
 	for (unsigned i = 0; i < DEVICES; i++)
 		buf_fini(&text[i]);
+	bench_state();
 	rows_fini(&rows);
 	index_fini(&ix);
 	scripts_free(s);

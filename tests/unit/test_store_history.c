@@ -320,7 +320,7 @@ static void test_yields_before_a_policy_acts(void **state)
 	assert_int_equal(h.kept, put_in + 10);
 	assert_int_equal(h.expired, 0);
 	assert_true(h.dropped > put_in / 5);
-	assert_true(h.held > 0); /* how much more, is a matter of how soon the disk gives back what went: half on a quiet machine */
+	assert_true(h.held > put_in / 30); /* half on a quiet machine; a busy one gives back later what went, so more goes */
 	assert_reads(account, 0, ""); /* oldest first */
 	assert_true(most < LIMIT + LIMIT / 8); /* a compaction under way has its old tables and its new ones for a moment */
 	assert_int_equal(bed_counts(&bed, A).accepted, put_in);

@@ -71,7 +71,7 @@ static const struct attack attacks[] = {
 	{ "numbers written as a megabyte, to string.format", "", "local s = ('0'):rep(1000000) .. '65' local t = {} for i = 1, 5000 do t[i] = s end return string.format(('%d'):rep(5000), table.unpack(t))", "too" },
 	{ "numbers written as a megabyte, to string.pack", "", "local s = ('0'):rep(1000000) .. '65' local t = {} for i = 1, 3000 do t[i] = s end return string.pack(('b'):rep(3000), table.unpack(t))", "too" },
 	{ "numbers written as a megabyte, to math.max", "", "local s = ('0'):rep(1000000) .. '65' local t = {} for i = 1, 5000 do t[i] = s end return tostring(math.max(table.unpack(t)))", "too" },
-	{ "numbers written as a megabyte, corners of an area", "", "local s = ('0'):rep(1000000) .. '65' local t = {} for i = 1, 5000 do t[i] = {s, s} end return tostring(geo.inside(1, 1, t))", "no {lat, lon}" },
+	{ "numbers written as a megabyte, corners of an area", "", "local s = ('0'):rep(1000000) .. '65' local t = {} for i = 1, 5000 do t[i] = {s, s} end return tostring(geo.inside(1, 1, t))", "" },
 	{ "a form of a megabyte, packsize", "", "while true do string.packsize((' '):rep(1000000)) end", "too" },
 	{ "a form of a megabyte, unpack", "", "while true do string.unpack((' '):rep(1000000), '') end", "too" },
 	{ "comparing texts of zeros", "", "local a = ('\\0'):rep(1000000) local b = a .. 'x' for i = 1, 30 do local c = a < b end return 'x'", "too" },
@@ -123,7 +123,7 @@ static const struct attack attacks[] = {
 	{ "json of itself", "", "local t = {} t.t = t return t", "" },
 	{ "json.number of a million digits", "local s = ('1'):rep(1000000)", "while true do local x = json.number(s) < json.number(s) end", "too" },
 	{ "a list of rows without end", "", "return {n = 1 << 50}", "row 1 is nil" },
-	{ "many rows", "", "local t = {n = 60000} for i = 1, t.n do t[i] = msg end return t", NULL },
+	{ "many rows", "", "local t = {n = 20000} for i = 1, t.n do t[i] = msg end return t", NULL },
 	{ "names that are not there", "", "local t, s = {}, 'fxx9' for i = 1, 900 do msg['f' .. i] = i end for i = 1, 60000 do t[i] = s end"
 		" while true do msg:drop(t) end", "too" },
 	{ "renames of what is not there", "", "local t = {} for i = 1, 900 do msg['f' .. i] = i end for i = 1, 30000 do t['g' .. i] = 'x' end"
