@@ -38,6 +38,7 @@ class Platform:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None    # a client that was killed, or refused
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls[:2])
@@ -45,7 +46,6 @@ class Platform:
             context.verify_mode = ssl.CERT_REQUIRED
             # In the connection's own thread: nobody waits for a client that is slow with its handshake.
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
-            self.server.handle_error = lambda *_: None    # a client that is refused
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
