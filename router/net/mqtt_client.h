@@ -84,7 +84,7 @@ struct mqtt_client_settings {
 	const struct wire_target *to;
 	struct tls_client *tls;          /* NULL: plain */
 	const char *bind;                /* local address or interface; NULL: any */
-	struct mqtt_connect connect;     /* receive_maximum bounds what the server sends, in 3.1.1 too by reading no more; 0: 65535 */
+	struct mqtt_connect connect;     /* receive_maximum bounds what is read before it is acknowledged; 0: 65535 */
 	unsigned window;                 /* of ours, at most; 1 to 65535 */
 	size_t message_max;              /* of packets that come; 0: 64 KiB */
 	int64_t timeout_us;              /* until the server has taken us, and for its answer to a ping */

@@ -306,3 +306,20 @@ def test_mosquitto(program, sink, tmp_path, version):
         pub.loop_stop()
     finally:
         m.stop()
+
+
+@mosquitto_there
+def test_mosquitto_sends_more_than_we_allow(program, sink, tmp_path):
+    """Mosquitto 2.0 passes a fast publisher's messages on beyond the Receive Maximum it was told. They wait; the connection stays."""
+    m = Mosquitto(tmp_path, lines=["max_queued_messages 0"]).start()
+    try:
+        p = program(spec(m.port, sink, more=", window: 5"))
+        until(lambda: channel(p)["connected"])
+        (tmp_path / "in.ndjson").write_bytes(b"".join(message("a", i) + b"\n" for i in range(5000)))
+        subprocess.run([sluice, "send", tmp_path / "in.ndjson", "--to", f"mqtt://127.0.0.1:{m.port}/fleet/a"], check=True, capture_output=True, timeout=60)
+        until(lambda: channel(p)["taken"] == 5000, 60)
+        p.drained()
+        assert seqs(sink) == list(range(5000))
+        assert p.log().count(" connected ") == 1
+    finally:
+        m.stop()
