@@ -1,7 +1,8 @@
 /* mqtt_link.c - one connection to the server, and the letters on their way through it.
  *
  * What a link promises: letters leave in the order they came; no more than the window are out; each has its answer in time, or the
- * connection is closed, for on one connection nothing may be sent twice. When a connection ends, all of its letters go back, and delivery
+ * connection is closed, for on one connection nothing may be sent twice. Where the window is 1, nothing leaves behind a letter that is to be
+ * tried again, and nothing for a topic behind one that the server does not allow there: they go back together, in order. When a connection ends, all of its letters go back, and delivery
  * decides when they come again: the next connection begins clean and takes them as new.
  *
  * The hard idea is the suspect. A server of 3.1.1 that does not want a message can only hang up, and a broken connection looks the same.
@@ -67,6 +68,13 @@ static void take_out(const struct link *l, struct letters *list, uint32_t k)
 static const struct entry *entry_of(const struct letter *x)
 {
 	return &x->f->b->entries[x->i];
+}
+
+static const char *topic_of(const struct link *l, const struct letter *x)
+{
+	const struct batch *b = x->f->b;
+
+	return b->topics ? b->topics[x->i] : l->s->d->topic.literals[0];
 }
 
 static uint64_t id_of(const struct letter *x)
@@ -251,9 +259,8 @@ static bool fits(struct link *l, const struct mqtt_publish *m, struct letter *x)
 static void publish(struct link *l, uint32_t k)
 {
 	struct letter *x = at(l, k);
-	const struct batch *b = x->f->b;
 	const struct entry *e = entry_of(x);
-	const char *topic = b->topics ? b->topics[x->i] : l->s->d->topic.literals[0];
+	const char *topic = topic_of(l, x);
 	struct mqtt_publish m = { .topic = { topic, strlen(topic) }, .payload = { e->bytes, e->len }, .qos = l->s->qos, .retain = l->s->retain };
 	char id[24];
 
@@ -306,6 +313,21 @@ static void settled(struct link *l, uint32_t k, enum fate fate, const char *word
 		arm(l);
 }
 
+/* One was not taken: what waits behind it, and must not overtake it, goes back with it, unsent. topic: of those alone; NULL: of all. */
+static void turn_back(struct link *l, enum fate fate, const char *topic, const char *words)
+{
+	for (uint32_t k = l->waiting.n ? l->waiting.first : NONE, next; k != NONE; k = next) {
+		struct letter x = *at(l, k);
+
+		next = x.next;
+		if (topic && strcmp(topic, topic_of(l, &x)) != 0)
+			continue;
+		take_out(l, &l->waiting, k);
+		letter_free(l->s, k);
+		flight_fate(x.f, x.i, fate, words);
+	}
+}
+
 static void on_pong(void *arg)
 {
 	struct link *l = arg;
@@ -321,6 +343,7 @@ static void on_acked(void *arg, uint32_t k, unsigned reason, struct mqtt_text wo
 {
 	struct link *l = arg;
 	enum fate fate = FATE_RETRY;
+	struct letter x = *at(l, k);
 	char text[256];
 
 	if (reason < MQTT_REFUSAL) {
@@ -333,6 +356,10 @@ static void on_acked(void *arg, uint32_t k, unsigned reason, struct mqtt_text wo
 	}
 	snprintf(text, sizeof text, "PUBACK 0x%02x, %s%s%.*s", reason, mqtt_reason_text(reason), words.n ? ": " : "", words.n < 120 ? (int)words.n : 120, words.p);
 	settled(l, k, fate, text, reason);
+	if (fate == FATE_BLOCKED && x.f)
+		turn_back(l, fate, topic_of(l, &x), text);
+	else if (fate == FATE_RETRY && l->granted.window == 1)
+		turn_back(l, fate, NULL, text);
 	if (reason == MQTT_ID_IN_USE) /* the two ends do not agree on what is in flight: begin anew */
 		fail(l, VERDICT_RETRY, text, (int)reason, true, false);
 }

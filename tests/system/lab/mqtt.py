@@ -3,6 +3,7 @@
 Nothing here is shared with the program under test: the packets are written and read in Python, from the specifications."""
 import collections
 import os
+import queue
 import random
 import shutil
 import socket
@@ -424,11 +425,13 @@ class Mosquitto:
 
 
 class Cutter:
-    """A line that breaks: a TCP proxy. cut() ends all connections, swallow says whether bytes of the far end are lost before a cut."""
+    """A line that breaks: a TCP proxy. cut() ends all connections, swallow says whether bytes of the far end are lost before a cut. delay holds each
+    piece up, one after another, as a busy line does; latency is a long line: so many seconds each way, and any number of pieces under way."""
 
     def __init__(self, to, port=None):
         self.to, self.port = to, port or free_port()
         self.pairs, self.lock, self.swallow, self.refuse, self.delay = [], threading.Lock(), False, False, 0
+        self.latency = 0
         self.accepted = 0
         self.listening = socket.socket()
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -453,8 +456,9 @@ class Cutter:
                 continue
             with self.lock:
                 self.pairs.append((near, far))
-            threading.Thread(target=self._pipe, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self._pipe, args=(far, near, True), daemon=True).start()
+            for a, b, back in ((near, far, False), (far, near, True)):
+                target, args = (self._carry, (a, b)) if self.latency else (self._pipe, (a, b, back))
+                threading.Thread(target=target, args=args, daemon=True).start()
 
     def _pipe(self, a, b, back):
         try:
@@ -466,6 +470,32 @@ class Cutter:
                 b.sendall(chunk)
         except OSError:
             pass
+        self._end(a, b)
+
+    def _carry(self, a, b):
+        """As _pipe, over a long line; None is its end."""
+        under_way = queue.SimpleQueue()
+
+        def arrive():
+            try:
+                while piece := under_way.get():
+                    at, chunk = piece
+                    time.sleep(max(0, at - time.monotonic()))
+                    b.sendall(chunk)
+            except OSError:
+                pass
+            self._end(a, b)
+
+        threading.Thread(target=arrive, daemon=True).start()
+        try:
+            while chunk := a.recv(1 << 20):
+                under_way.put((time.monotonic() + self.latency, chunk))
+        except OSError:
+            pass
+        under_way.put(None)
+
+    @staticmethod
+    def _end(a, b):
         for s in (a, b):
             try:
                 s.shutdown(socket.SHUT_RDWR)
