@@ -122,9 +122,10 @@ void again_add_kept(struct again *a, const struct kept *k, unsigned entry)
 void again_add_history(struct again *a, const struct kept *k, unsigned entry, const char *channel)
 {
 	struct again_item *it;
-	struct entry e;
+	struct entry e = { .bytes = "", .ident = "" };
 
-	chunk_entry(k->chunk, entry, &e);
+	if (k->chunk)
+		chunk_entry(k->chunk, entry, &e);
 	it = item_new(a, e.ident, e.ident_len, channel, e.bytes, e.len, "", 0);
 	it->position = k->position;
 	it->entry = entry;
@@ -301,7 +302,8 @@ static void offer(struct again *a, struct ticket *t, const struct stream *s, str
 	size_t start;
 
 	if (message_index(&w->stamped, it->source, it->source + it->source_len, &m, &stop) != JSON_OK) {
-		leave(a, it, "%llu has no message any more that could be sent", (unsigned long long)it->position);
+		leave(a, it, "%llu %s", (unsigned long long)it->position,
+			a->replays ? "cannot be read from the disk any more" : "has no message any more that could be sent");
 		return;
 	}
 	if (a->replays && !is_wanted(w, s, it, &m)) {
@@ -368,6 +370,8 @@ static void offer_all(struct again *a, const struct stream *s)
 	int64_t until = clock_mono_us() + TURN_US;
 	struct ticket *t = a->dry ? NULL : ticket_new(a->engine->store, w->port, committed, a);
 
+	if (t)
+		ticket_waits(t);
 	if (a->claim)
 		ticket_claim(t, a->claim);
 	for (struct again_item *it = a->first; it && (it == a->first || clock_mono_us() < until); it = it->next)

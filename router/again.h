@@ -72,6 +72,7 @@ void again_free(struct again *a);
 /* Copies what it is given; any thread. */
 void again_add_letter(struct again *a, const struct dead_letter *d);
 void again_add_kept(struct again *a, const struct kept *k, unsigned entry);
+/* Of a chunk that cannot be read: it will be left, and `why` says so. */
 void again_add_history(struct again *a, const struct kept *k, unsigned entry, const char *channel);
 /* What lies from *end on is no part of the page; n and bytes are the caller's to set. */
 void again_cut(struct again *a, struct again_item **end);

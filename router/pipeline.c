@@ -276,10 +276,10 @@ static void unrouted(struct request *q, const struct message_head *head)
 	unrouted_add(head->ident, head->ident_len);
 }
 
-/* What some stream wanted, for `history`; not what comes a second time. */
+/* What some stream wanted, for `history`: each message as it is taken. A channel's letter was not, until now. */
 static void keep(struct request *q)
 {
-	if (q->channel->history && !q->job->letter)
+	if (q->channel->history)
 		ticket_keep(q->ticket, q->channel->history);
 }
 

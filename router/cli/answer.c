@@ -112,19 +112,29 @@ const char *say_size(double b, char *out, size_t n)
 	return out;
 }
 
+/* Nine digits and more: nobody means 1970 who forgets the unit of a duration. */
+static bool is_unix_time(const char *text)
+{
+	static const char digits[] = "0123456789";
+	size_t whole = strspn(text, digits), rest = text[whole] == '.' ? 1 + strspn(text + whole + 1, digits) : 0;
+
+	return whole >= 9 && rest != 1 && text[whole + rest] == '\0';
+}
+
 int read_moment(const char *text, int64_t *us)
 {
 	struct buf quoted = BUF_INIT;
 	int64_t age;
-	int status = 0;
+	int status;
 
 	if (scalar_duration(text, &age) == 0) {
 		*us = clock_real_us() - age;
 		return 0;
 	}
+	if (is_unix_time(text))
+		return json_time_us(text, strlen(text), us);
 	buf_addf(&quoted, "\"%s\"", text);
-	if (json_time_us(text, strlen(text), us) < 0)
-		status = json_time_us(quoted.p, quoted.len, us);
+	status = json_time_us(quoted.p, quoted.len, us);
 	buf_fini(&quoted);
 	return status;
 }

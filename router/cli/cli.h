@@ -58,7 +58,7 @@ uint64_t lines_number(struct lines *l, const char *key);
 double lines_seconds(struct lines *l, const char *key);
 bool lines_flag(struct lines *l, const char *key);
 
-/* "2h" ago, or a moment; 0, or -1. */
+/* "2h" ago, or a moment: ISO 8601 with its zone, or Unix seconds; 0, or -1. */
 int read_moment(const char *text, int64_t *us);
 const char *say_age(double seconds, char *out, size_t n);    /* "12 s", "3 h"; returns out */
 const char *say_size(double bytes, char *out, size_t n);     /* "1.5 MiB" */

@@ -17,21 +17,27 @@
 #define PAGE 100
 #define LATER_US 200000
 #define LATER_MOST 25           /* pages that come to nothing, one after the other, before it is given up */
+#define TELL_AFTER 10           /* pages that find no room, before that is told where nobody watches */
+#define PAUSE_MOST_US 1e15
 
 static const char usage[] =
 	"usage: sluice replay --from WHEN [--to WHEN] [--device IDENT] [--rate N/s] [--dry-run] [--json] FILE STREAM\n"
-	"WHEN: a duration back from now, such as 2h, or a time such as 2026-11-22T03:00:00Z; --data FOLDER stands for FILE\n";
+	"WHEN: a duration back from now, such as 2h, or a time with its zone, such as 2026-11-22T03:00:00Z; --data FOLDER stands for FILE\n";
 
 struct replay {
 	char data[4096];
 	const char *stream, *ident;
-	int64_t from_us, to_us;
+	int64_t from_us;
+	uint64_t to;               /* 0: all that is there by now; the first answer says what that is */
 	double rate;               /* messages a second; 0: as fast as can be */
+	int64_t due_us;            /* mono: the rate allows the next page then */
 	bool dry, json;
 	uint64_t position;
 	unsigned entry;
+	uint64_t begins;           /* of history, as the first page was read; 0: not known */
+	bool overtaken;            /* … and later it began behind what was to be sent next */
 	uint64_t sent, skipped, unwanted, left;
-	unsigned vain;             /* pages without any progress */
+	unsigned vain, full_n;     /* pages without any progress: that failed, that found no room */
 	char why[512], full[512];
 };
 
@@ -55,20 +61,23 @@ static int options(struct replay *r, int argc, char **argv)
 		{ "rate", required_argument, NULL, OPT_RATE }, { "dry-run", no_argument, NULL, OPT_DRY }, { "json", no_argument, NULL, OPT_JSON },
 		{ "data", required_argument, NULL, OPT_DATA }, { "as-it-was", no_argument, NULL, OPT_AS_IT_WAS }, { 0 },
 	};
-	int64_t now = clock_real_us();
+	static const char when[] = "a duration back from now such as 2h, or a time with its zone such as 2026-11-22T03:00:00Z or 2026-11-22T04:00:00+01:00";
+	int64_t now = clock_real_us(), to = now;
+	char why[256];
 	int c;
 
-	r->to_us = now;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case OPT_FROM:
+			snprintf(why, sizeof why, "--from: %s", when);
 			if (read_moment(optarg, &r->from_us) < 0 || r->from_us <= 0)
-				return wrong("--from: a duration back from now such as 2h, or a time such as 2026-11-22T03:00:00Z");
+				return wrong(why);
 			break;
 		case OPT_TO:
-			if (read_moment(optarg, &r->to_us) < 0 || r->to_us <= 0)
-				return wrong("--to: a duration back from now such as 2h, or a time such as 2026-11-22T03:00:00Z");
+			snprintf(why, sizeof why, "--to: %s", when);
+			if (read_moment(optarg, &to) < 0 || to <= 0)
+				return wrong(why);
 			break;
 		case OPT_RATE:
 			if ((scalar_rate(optarg, &r->rate) < 0 && scalar_number(optarg, &r->rate) < 0) || !(r->rate > 0))
@@ -88,9 +97,9 @@ static int options(struct replay *r, int argc, char **argv)
 	if (!r->from_us)
 		return wrong("from when? --from 2h, or --from 2026-11-22T03:00:00Z");
 	/* What comes while it goes on is sent by itself. */
-	if (r->to_us > now)
-		r->to_us = now;
-	if (r->from_us >= r->to_us)
+	if (to < now)
+		r->to = (uint64_t)to;
+	if (r->from_us >= (to < now ? to : now))
 		return wrong("the window is empty: --from is not before --to, or not before now");
 	if (!r->data[0] && client_data(argv[optind++], r->data, sizeof r->data) < 0)
 		return EX_NOINPUT;
@@ -109,10 +118,10 @@ static void argument(struct buf *b, const char *key, const char *value)
 static int ask(struct replay *r, struct buf *answer)
 {
 	struct buf request = BUF_INIT;
-	unsigned most = r->rate > 0 && r->rate < PAGE ? (unsigned)r->rate + 1 : PAGE;
+	unsigned most = r->rate > 0 && r->rate < PAGE ? r->rate > 1 ? (unsigned)r->rate : 1 : PAGE;
 	int status;
 
-	buf_addf(&request, "{\"command\":\"replay\",\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"position\":%" PRIu64 ",\"entry\":%u,\"most\":%u%s", r->from_us, r->to_us,
+	buf_addf(&request, "{\"command\":\"replay\",\"from\":%" PRId64 ",\"to\":%" PRIu64 ",\"position\":%" PRIu64 ",\"entry\":%u,\"most\":%u%s", r->from_us, r->to,
 		r->position, r->entry, most, r->dry ? ",\"dry\":true" : "");
 	argument(&request, "stream", r->stream);
 	if (r->ident)
@@ -128,7 +137,7 @@ static int ask(struct replay *r, struct buf *answer)
 static int add_up(struct replay *r, struct buf *answer)
 {
 	struct lines l;
-	uint64_t n = 0, next = 0;
+	uint64_t n = 0, next = 0, begins;
 	unsigned entry = 0;
 
 	lines_open(&l, answer);
@@ -144,6 +153,12 @@ static int add_up(struct replay *r, struct buf *answer)
 			snprintf(r->why, sizeof r->why, "%s", lines_text(&l, "why", NULL));
 		snprintf(r->full, sizeof r->full, "%s", lines_has(&l, "full") ? lines_text(&l, "full", NULL) : lines_text(&l, "later", NULL));
 		r->vain = r->full[0] && !lines_has(&l, "full") && n == 0 ? r->vain + 1 : 0;
+		r->full_n = lines_has(&l, "full") ? r->full_n + 1 : 0;
+		r->to = lines_number(&l, "to");
+		begins = lines_number(&l, "begins");
+		r->overtaken = r->overtaken || (r->position && (begins > r->position || !begins));
+		if (!r->position)
+			r->begins = begins;
 	}
 	lines_close(&l);
 	bool on = next > r->position || (next == r->position && entry > r->entry);
@@ -165,15 +180,26 @@ static void wait_until(int64_t mono_us)
 		nanosleep(&t, NULL);
 }
 
+/* So many were sent by a page that was asked for at began_us. What a full buffer held back is not made up for: the rate is never exceeded. */
+static void keep_rate(struct replay *r, uint64_t sent, int64_t began_us)
+{
+	double us = (double)sent / r->rate * 1e6;
+
+	r->due_us = (r->due_us > began_us ? r->due_us : began_us) + (int64_t)(us < PAUSE_MOST_US ? us : PAUSE_MOST_US);
+	wait_until(r->due_us);
+}
+
 static int work(struct replay *r)
 {
 	struct buf answer = BUF_INIT;
 	struct progress p;
-	int64_t began = clock_mono_us();
 	int status;
 
 	progress_begin(&p, "messages", 0);
 	do {
+		int64_t began = clock_mono_us();
+		uint64_t before = r->sent;
+
 		status = ask(r, &answer);
 		if (status == 0)
 			status = add_up(r, &answer);
@@ -181,10 +207,12 @@ static int work(struct replay *r)
 			break;
 		p.note = r->full[0] ? r->full : NULL;
 		progress_draw(&p, r->sent);
+		if (r->full_n == TELL_AFTER && !p.terminal)
+			fprintf(stderr, "sluice: waiting for room: %s\n", r->full);
 		if (r->full[0])
 			wait_until(clock_mono_us() + LATER_US);
 		else if (r->rate > 0 && !r->dry && r->position)
-			wait_until(began + (int64_t)((double)r->sent / r->rate * 1e6));
+			keep_rate(r, r->sent - before, began);
 	} while (r->position && !progress_interrupted() && r->vain < LATER_MOST);
 	progress_end(&p);
 	buf_fini(&answer);
@@ -197,11 +225,28 @@ static int work(struct replay *r)
 	return status;
 }
 
+static const char *say_moment(uint64_t us, char out[48])
+{
+	time_t t = (time_t)(us / 1000000);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + strlen(out), 12, ".%06uZ", (unsigned)(us % 1000000));
+	return out;
+}
+
+static void say_json(const struct replay *r)
+{
+	printf("{\"%s\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"unwanted\":%" PRIu64 ",\"left\":%" PRIu64, r->dry ? "would_send" : "sent", r->sent, r->skipped,
+		r->unwanted, r->left);
+	printf(",\"history_begins\":%.6f,\"overtaken\":%s}\n", (double)r->begins * 1e-6, r->overtaken ? "true" : "false");
+}
+
 static void say(const struct replay *r)
 {
 	if (r->json) {
-		printf("{\"%s\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"unwanted\":%" PRIu64 ",\"left\":%" PRIu64 "}\n", r->dry ? "would_send" : "sent", r->sent, r->skipped,
-			r->unwanted, r->left);
+		say_json(r);
 		return;
 	}
 	printf(r->dry ? "%" PRIu64 " would be sent again" : "%" PRIu64 " on their way again", r->sent);
@@ -214,6 +259,21 @@ static void say(const struct replay *r)
 	printf("\n");
 	if (r->why[0])
 		printf("%s\n", r->why);
+}
+
+/* What the numbers do not say. */
+static void say_more(const struct replay *r, int status)
+{
+	char from[48], to[48];
+
+	if (r->begins > (uint64_t)r->from_us)
+		fprintf(stderr, "sluice: history begins at %s; it holds nothing that came earlier\n", say_moment(r->begins, from));
+	if (r->overtaken)
+		fputs("sluice: history let go of messages of this window before they had their turn; those are not sent\n", stderr);
+	if (status == 130)
+		fputs("interrupted; what is counted here is on its way\n", stderr);
+	if (status != 0 && r->position && !r->dry)
+		fprintf(stderr, "the rest: --from %s --to %s (its first messages may have been sent already)\n", say_moment(r->position, from), say_moment(r->to, to));
 }
 
 int cli_replay(int argc, char **argv)
@@ -232,7 +292,7 @@ int cli_replay(int argc, char **argv)
 	}
 	if (status == 0 || all)
 		say(&r);
-	if (status == 130)
-		fputs("interrupted: what is counted here stays sent, and the same window would send it once more\n", stderr);
+	fflush(stdout);
+	say_more(&r, status);
 	return status == 0 && r.sent + r.skipped == 0 && r.left > 0 ? EX_DATAERR : status;
 }

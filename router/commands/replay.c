@@ -31,7 +31,8 @@ struct replay {
 	uint64_t to;
 	struct where_at from, next;    /* next.position 0: it is the end */
 	const char *ident;
-	unsigned most, damaged;
+	unsigned most;
+	uint64_t begins;               /* position of the oldest message that any history holds; 0: there is none */
 	struct again *again;        /* the page */
 	/* while it is read: one history after the other, then all of them */
 	struct again *one;
@@ -65,7 +66,8 @@ static bool is_asked_for(const struct replay *r, const struct kept *k, unsigned 
 
 	if (!(k->bits[i / 64] >> (i % 64) & 1))
 		return false;
-	if (!r->ident)
+	/* Whose it is that cannot be read, nobody knows. */
+	if (!r->ident || !k->chunk)
 		return true;
 	chunk_entry(k->chunk, i, &e);
 	return e.ident_len == strlen(r->ident) && memcmp(e.ident, r->ident, e.ident_len) == 0;
@@ -85,9 +87,7 @@ static bool copy_block(void *arg, const struct kept *k)
 
 	if (k->position >= r->to)
 		return false;
-	for (unsigned w = 0; !k->chunk && w < SPAN_ENTRIES_MAX / 64; w++)
-		r->damaged += (unsigned)__builtin_popcountll(k->bits[w]);
-	for (unsigned i = first; k->chunk && i < k->n; i++) {
+	for (unsigned i = first; i < k->n; i++) {
 		if (r->one->n == r->most || r->one->bytes >= REPLAY_BYTES || r->looked == LOOK_MOST) {
 			cut_off(r, (struct where_at){ k->position, i });
 			return false;
@@ -120,6 +120,15 @@ static void merge(struct again *a, struct again *b)
 	b->first = NULL;
 }
 
+static bool note_first(void *arg, const struct kept *k)
+{
+	struct replay *r = arg;
+
+	if (!r->begins || k->position < r->begins)
+		r->begins = k->position;
+	return false;
+}
+
 static bool read_history(void *arg, uint32_t number, const char *channel, const struct buffer_counts *n)
 {
 	struct replay *r = arg;
@@ -128,6 +137,7 @@ static bool read_history(void *arg, uint32_t number, const char *channel, const 
 	r->one = again_new(r->command->engine);
 	r->channel = channel;
 	r->looked = 0;
+	store_each_kept(r->store, number, 0, note_first, r);
 	store_each_kept(r->store, number, r->from.position, copy_block, r);
 	merge(r->again, r->one);
 	again_free(r->one);
@@ -167,13 +177,9 @@ static void replayed(struct again *a)
 		}
 		fates[it->fate]++;
 	}
-	/* Of a page that comes again they are counted then. */
-	r->damaged = a->result == TICKET_TAKEN ? r->damaged : 0;
-	fates[AGAIN_LEFT] += r->damaged;
-	if (r->damaged && !a->why[0])
-		snprintf(a->why, sizeof a->why, "%u cannot be read from the disk any more", r->damaged);
 	buf_addf(&out, "{\"ok\":true,\"sent\":%u,\"skipped\":%u,\"unwanted\":%u,\"left\":%u,\"next\":%llu,\"next_entry\":%u", fates[AGAIN_SENT],
 		fates[AGAIN_SKIPPED], fates[AGAIN_UNWANTED], fates[AGAIN_LEFT], (unsigned long long)r->next.position, r->next.entry);
+	buf_addf(&out, ",\"to\":%llu,\"begins\":%llu", (unsigned long long)r->to, (unsigned long long)r->begins);
 	if (a->why[0]) {
 		buf_addf(&out, ",\"%s\":", a->result == TICKET_FULL ? "full" : a->result == TICKET_FAILED ? "later" : "why");
 		buf_addjson(&out, a->why, strlen(a->why));
@@ -234,7 +240,8 @@ void command_replay(struct command *c)
 	r->command = c;
 	r->store = c->engine->store;
 	r->from = position ? (struct where_at){ position, (unsigned)command_number(c, "entry") } : (struct where_at){ from, 0 };
-	r->to = command_number(c, "to");
+	/* Without one: all that is there by now, whatever the clock says. */
+	r->to = command_number(c, "to") ? command_number(c, "to") : store_position(r->store) + 1;
 	r->ident = *command_text(c, "ident") ? command_text(c, "ident") : NULL;
 	r->most = most && most < REPLAY_MOST ? (unsigned)most : REPLAY_MOST;
 	r->again = again_new(c->engine);

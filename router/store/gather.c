@@ -42,21 +42,22 @@ static bool has_room(struct store *s, struct ticket *t, struct buffer *b, const 
 	uint64_t max = buffer_max(b);
 	store_unlock(s);
 	bool press = b == pressed || all_pressed;
-	bool over = bytes && bytes + b->asked > max;
+	bool over = bytes && bytes + b->asked > max, waits = t->waits || t->steads;
 	char name[128];
 	if (!over && !press)
 		return true;
 	switch (o.full) {
 	case FULL_DROP_NEWEST:
-		if (t->steads)
+		if (waits)
 			break; /* what was kept until now is not dropped for being tried again */
 		if (!over && space_wants(s))
 			break; /* history is about to make room */
 		b->dropping = true;
 		return true;
 	case FULL_DROP_OLDEST:
-		/* Its sender drops the oldest; until it has come round to that, the buffer may be somewhat over. */
-		if (!all_pressed && bytes + b->asked <= max + max / 4 + (1 << 20))
+		/* Its sender drops the oldest; until it has come round to that, the buffer may be somewhat over. But what is owed does not go for what
+		 * had its turn. */
+		if (!waits && !all_pressed && bytes + b->asked <= max + max / 4 + (1 << 20))
 			return true;
 		break;
 	case FULL_BLOCK:

@@ -236,6 +236,7 @@ struct ticket {
 	size_t dead_size;
 	struct stead *steads, **steads_end;
 	struct claim *claim;        /* granted, then handed in; NULL: none */
+	bool waits;                 /* nothing is dropped for it, and nothing of it */
 	enum ticket_result result;
 	char why[256];
 	struct ticket *next;

@@ -174,6 +174,10 @@ void ticket_refuse_raw(struct ticket *t, uint32_t channel, const char *reason, c
 /* The current message has been tried so often before, in this buffer or another: its next dead letter goes on counting. */
 void ticket_attempts(struct ticket *t, unsigned earlier);
 
+/* What the ticket brings had its turn before. Nothing is dropped to make room for it, whatever `full` says, and it is not dropped itself: where a
+ * buffer has no room for it now, it is refused whole, TICKET_FULL. What takes the stead of something (see below) is taken so of itself. */
+void ticket_waits(struct ticket *t);
+
 /* In the stead of what is there: with this ticket a dead letter goes, in the same commit; or entries go of a buffer that no sender has attached.
  * If it is not there any more (or somebody sends that buffer now), nothing of the ticket is written: TICKET_FAILED, and why names it. */
 /* Its message is in this ticket again: the owner counts one dead and matched less. */

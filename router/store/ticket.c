@@ -245,6 +245,11 @@ void ticket_want(struct ticket *t, uint32_t buffer, uint32_t rendering, unsigned
 	t->wants++;
 }
 
+void ticket_waits(struct ticket *t)
+{
+	t->waits = true;
+}
+
 void ticket_keep(struct ticket *t, uint32_t history)
 {
 	ticket_want(t, history, 0, 0);

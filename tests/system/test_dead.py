@@ -175,12 +175,14 @@ def test_letters_of_a_channel_go_through_it_once_more(program, tmp_path):
     assert len(letters(p, name="in")) == 2 and letters(p, name="in")[0]["peer"].startswith("127.0.0.1:")
     tried = subprocess.run([sluice, "dead", "retry", "--all", "--json", p.file, "in"], text=True, capture_output=True)
     assert tried.returncode == 65 and json.loads(tried.stdout)["left"] == 2 and len(letters(p, name="in")) == 2
-    assert p.reload(spec(port, far.url))
+    assert p.reload(spec(port, far.url, settings=", history: 1h"))
     told = run("dead", "retry", "--all", p.file, "channel/in")
     assert "1 on their way again, 1 left as they are" in told and "bad timestamp" in told
     until(lambda: p.stream("s")["accepted"] == 2)
     assert seqs(far) == [2, 1] and balanced(p.stream("s"))
     assert [x["ident"] if "ident" in x else x["reason"] for x in letters(p, name="in")] == ["no ident"]
+    # It is taken now, and history keeps what is taken: a replay brings it as any other.
+    assert p.status()["history"]["messages"] == 1 and run("replay", "--from", "1h", p.file, "s") == "1 on their way again\n"
 
 
 def test_letters_of_another_destination_do_not_go_to_this_one(program):

@@ -1,9 +1,13 @@
 """What came in a window of time goes to one stream once more: all of it, in the order of coming, and to no other stream."""
 import json
+import re
+import signal
+import subprocess
 import time
 import urllib.request
 
-from lab import Platform, balanced, free_port
+import pytest
+from lab import Platform, balanced, free_port, sluice
 from test_bad_night import OK, post, send, until
 from test_commands import run
 
@@ -31,6 +35,12 @@ def moment(p, seq):
     until(lambda: all(s["buffered"] == 0 and s["accepted"] >= seq for s in p.status()["streams"]))
     time.sleep(0.002)
     return repr(time.time())
+
+
+def counted(*words):
+    said = json.loads(run(*words))
+    assert said.pop("history_begins") > time.time() - 600 and said.pop("overtaken") is False
+    return said
 
 
 def counts(p):
@@ -63,7 +73,7 @@ def test_a_destination_that_lost_its_data_gets_the_window_again_and_nobody_else(
     p.kill()
     p.start()
     far.requests.clear()
-    assert json.loads(run("replay", "--json", "--from", begin, "--to", end, p.file, "lake")) == {"sent": 300, "skipped": 0, "unwanted": 0, "left": 0}
+    assert counted("replay", "--json", "--from", begin, "--to", end, p.file, "lake") == {"sent": 300, "skipped": 0, "unwanted": 0, "left": 0}
     until(lambda: len(at(far, "/in")) == 300)
     assert [m["seq"] for m in at(far, "/in")] == list(range(20, 320))
 
@@ -99,7 +109,7 @@ def test_todays_plan_and_todays_adapter_decide(program, tmp_path):
         "local A = {}\nfunction A.transform(msg)\n  if msg.seq == 12 then return nil, \"twelve\" end\n  msg.anew = true\n  return msg\nend\nreturn A\n")
     assert p.reload(spec(port, far.url, ", history: 1h, adapters: [lua]", stream=", where: seq >= 10, transforms: [shape]"))
     far.requests.clear()
-    said = json.loads(run("replay", "--json", "--from", "1h", p.file, "lake"))
+    said = counted("replay", "--json", "--from", "1h", p.file, "lake")
     assert said == {"sent": 9, "skipped": 1, "unwanted": 10, "left": 0}
     until(lambda: len(at(far, "/in")) == 9)
     assert [m["seq"] for m in at(far, "/in")] == [10, 11, *range(13, 20)] and all(m["anew"] for m in at(far, "/in"))
@@ -120,5 +130,139 @@ def test_what_cannot_be_is_told(program):
     assert "not before" in run("replay", "--from", "1h", "--to", "2h", p.file, "lake", status=64)
     assert "holds nothing" in run("replay", "--from", "2h", "--to", "1h", p.file, "lake", status=65)
     assert "holds nothing of device zz" in run("replay", "--from", "1h", "--device", "zz", p.file, "lake", status=65)
-    assert "--rate" in run("replay", "--from", "1h", "--rate", "fast", p.file, "lake", status=64)
+    for rate in ("fast", "0", "0/s", "-1/s", "nan"):
+        assert "--rate" in run("replay", "--from", "1h", "--rate", rate, p.file, "lake", status=64)
+    assert "holds nothing of device /" in run("replay", "--from", "1h", "--device", "/", p.file, "lake", status=65)
     assert at(far, "/in") and p.stream("lake")["matched"] == 6
+
+
+def test_a_moment_is_read_as_it_is_meant_or_not_at_all(program):
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url))
+    assert post(port, 0, 5)[0] == 200
+    now = time.time()
+    utc = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now - 3600))
+    there = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now - 3600 + 7200))
+    for begin in (utc + "Z", there + "+02:00", f"{now - 3600:.6f}", "1h"):
+        assert run("replay", "--dry-run", "--from", begin, "--to", f"{now + 3600:.0f}", p.file, "lake") == "5 would be sent again\n"
+    # A day without its time, a wall clock without its zone (it may show an hour twice), a number without its unit: nobody guesses.
+    for begin in (utc, utc[:10], "30", "2026", "5x", "1h30", "-1h", "", "yesterday"):
+        told = run("replay", "--dry-run", "--from", begin, p.file, "lake", status=64)
+        assert told.startswith("sluice: --from:") and "zone" in told
+    assert "empty" in run("replay", "--dry-run", "--from", f"{now + 3600:.0f}", p.file, "lake", status=64)
+    assert "empty" in run("replay", "--dry-run", "--from", utc + "Z", "--to", utc + "Z", p.file, "lake", status=64)
+
+
+def begin_replay(p, *words, stream="lake"):
+    return subprocess.Popen([sluice, "replay", "--from", "1h", *words, p.file, stream], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def end_replay(r, status=0):
+    out, told = r.communicate(timeout=60)
+    assert r.returncode == status, (out, told)
+    return out, told
+
+
+def seqs(far, path="/in"):
+    return [m["seq"] for m in at(far, path)]
+
+
+@pytest.mark.parametrize("full", ["block", "drop-newest", "drop-oldest"])
+def test_where_the_buffer_is_full_it_waits_and_nothing_is_dropped_for_it(program, full):
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url, stream=f", buffer: {{max: 64KiB, full: {full}}}, retry: {{first: 50ms, max: 100ms}}"))
+    for i in range(0, 600, 60):
+        assert post(port, i, i + 60, pad="x" * 400)[0] == 200
+        until(lambda: p.stream("lake")["accepted"] == i + 60)
+    far.answer = lambda request: (503, "") if request["path"] == "/in" else OK
+    r = begin_replay(p)
+    told = r.stderr.readline()
+    assert told.startswith("sluice: waiting for room: the buffer of stream lake is full"), told
+    held = p.stream("lake")["buffered"]
+    assert held > 0 and p.stream("lake")["dropped"] == 0
+    far.requests.clear()
+    far.answer = lambda request: OK
+    assert "600 on their way again" in end_replay(r)[0]
+    until(lambda: p.stream("lake")["accepted"] == 1200)
+    assert [m["seq"] for r in far.requests if r["path"] == "/in" and r["status"] == 200 for m in json.loads(r["body"])] == list(range(600))
+    s = p.stream("lake")
+    assert s["matched"] == 1200 and s["dropped"] == 0 and balanced(s)
+
+
+def test_replays_at_once_to_one_stream_and_to_another(program):
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url))
+    for i in range(0, 400, 40):
+        assert post(port, i, i + 40)[0] == 200
+    moment(p, 400)
+    far.requests.clear()
+    all_ = [begin_replay(p), begin_replay(p), begin_replay(p, stream="other")]
+    assert all("400 on their way again" in end_replay(r)[0] for r in all_)
+    until(lambda: p.stream("lake")["accepted"] == 1200 and p.stream("other")["accepted"] == 800)
+    assert seqs(far, "/near") == list(range(400))
+    twice = seqs(far)
+    # Each of the two is in order, so that the first copies are, and the second ones.
+    firsts = list(dict.fromkeys(twice))
+    assert firsts == list(range(400)) and list(dict.fromkeys(reversed(twice))) == list(range(399, -1, -1)) and len(twice) == 800
+    assert balanced(p.stream("lake")) and balanced(p.stream("other")) and p.status()["history"]["messages"] == 400
+
+
+def rest(told):
+    found = re.search(r"the rest: --from (\S+) --to (\S+) ", told)
+    assert found, told
+    return found.groups()
+
+
+@pytest.mark.parametrize("end", ["interrupted", "killed", "stopped"])
+def test_one_that_did_not_come_to_its_end_is_gone_on_with_where_it_stopped(program, end):
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url))
+    for i in range(60):
+        assert post(port, i, i + 1)[0] == 200
+    moment(p, 60)
+    far.requests.clear()
+    r = begin_replay(p, "--rate", "40/s")
+    until(lambda: p.stream("lake")["matched"] == 100)
+    if end == "interrupted":
+        r.send_signal(signal.SIGINT)
+    elif end == "killed":
+        p.kill()
+    else:
+        assert p.stop() == 0
+    out, told = end_replay(r, 130 if end == "interrupted" else 69)
+    assert out == "40 on their way again\n"
+    if end != "interrupted":
+        p.start()
+    assert post(port, 60, 61)[0] == 200   # after the window
+    begin, to = rest(told)
+    assert run("replay", "--from", begin, "--to", to, p.file, "lake") == "20 on their way again\n"
+    until(lambda: p.stream("lake")["accepted"] == 121)
+    got = [i for i in seqs(far) if i < 60]
+    assert got == list(range(60)) if end == "interrupted" else list(dict.fromkeys(got)) == list(range(60))
+    assert balanced(p.stream("lake")) and balanced(p.stream("other"))
+
+
+@pytest.mark.parametrize("change", ["stream removed", "history off", "history short"])
+def test_a_reload_in_the_midst_of_it_is_told(program, change):
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url))
+    for i in range(60):
+        assert post(port, i, i + 1)[0] == 200
+    moment(p, 60)
+    r = begin_replay(p, "--rate", "40/s")
+    until(lambda: p.stream("lake")["matched"] == 100)
+    if change == "stream removed":
+        assert p.reload(spec(port, far.url).replace("lake", "pond"))
+        out, told = end_replay(r, 65)
+        assert 'no stream "lake"' in told
+    elif change == "history off":
+        assert p.reload(spec(port, far.url, settings=""))
+        out, told = end_replay(r, 65)
+        assert "no history is kept" in told
+    else:
+        assert p.reload(spec(port, far.url, settings=", history: 1ms"))
+        until(lambda: post(port, 60, 61)[0] == 200 and p.status()["history"]["expired"] >= 60)
+        out, told = end_replay(r)
+        assert "before they had their turn; those are not sent" in told
+    assert out == "40 on their way again\n" and (change == "history short" or rest(told))
+    assert all(balanced(s) for s in p.status()["streams"])
