@@ -39,6 +39,7 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
 	(void)one;
 	struct http_call *call = arg;
 	call->answered += n;
+	call->peer->client->heard = true;
 	if (call->answered > ANSWER_MAX)
 		return 0;
 	if (n >= 5 && memcmp(p, "HTTP/", 5) == 0) {

@@ -17,6 +17,8 @@ struct http_client {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
+	curl_socket_t turn;       /* the socket that is being looked at; -1 when libcurl wants nothing more of it */
+	bool heard;               /* some of an answer came in this turn */
 	unsigned worth_keeping;   /* idle connections, of all peers */
 	uint64_t connections;
 	bool deflating;
