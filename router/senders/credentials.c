@@ -232,7 +232,7 @@ static void go(struct delivery *d, const struct answer *answer)
 static bool at_hand(struct delivery *d)
 {
 	for (unsigned l = 0; l < d->nlanes; l++)
-		if (d->lanes[l].work || d->lanes[l].q.n)
+		if (d->lanes[l].works || d->lanes[l].q.n)
 			return true;
 	return d->ready || d->nheld || window_take(d);
 }

@@ -58,7 +58,8 @@ static void publish(struct delivery *d)
 	int64_t mono = clock_mono_us(), real = clock_real_us();
 	bool own = false;
 	for (unsigned l = 0; l < d->nlanes; l++)
-		own |= d->lanes[l].work && !d->lanes[l].work->flying && d->lanes[l].work->not_before > mono;
+		for (const struct work *w = d->lanes[l].works; w; w = w->next)
+			own |= !w->flying && w->not_before > mono;
 	enum delivery_state state = d->stopping ? DELIVERY_STOPPING : d->paused ? DELIVERY_PAUSED : d->hold.blocked ? DELIVERY_BLOCKED :
 	                            d->hold.on || own ? DELIVERY_RETRYING : d->under_way ? DELIVERY_SENDING : DELIVERY_IDLE;
 	bool troubled = state == DELIVERY_RETRYING || state == DELIVERY_BLOCKED;
@@ -207,7 +208,7 @@ static void rest(struct delivery *d)
 	forget_spare(d);
 	for (unsigned l = 0; l < d->nlanes; l++) {
 		struct queue *q = &d->lanes[l].q;
-		if (q->n || d->lanes[l].work)
+		if (q->n || d->lanes[l].works)
 			continue;
 		free(q->v);
 		*q = (struct queue){ .v = NULL };
@@ -228,7 +229,9 @@ static void run(struct delivery *d)
 			return;
 		}
 	}
-	if (d->want_relay) {
+	/* Of works that follow each other those that are under way land first: else one that comes back would go before older ones. */
+	bool relay_later = d->want_relay && lanes_follow(d);
+	if (d->want_relay && !relay_later) {
 		d->want_relay = false;
 		window_relay(d);
 	}
@@ -236,7 +239,7 @@ static void run(struct delivery *d)
 	window_drop_excess(d);
 	window_clear(d);
 	window_pass(d);
-	if (d->stopping || d->paused || d->next_s || d->clear_to)
+	if (d->stopping || d->paused || d->next_s || d->clear_to || relay_later)
 		return;
 	if (d->unusable && d->hold.next_try <= clock_mono_us()) {
 		sender_begin(d);
@@ -372,8 +375,8 @@ void delivery_resume(struct delivery *d)
 	}
 	addresses_resume(d);
 	for (unsigned l = 0; l < d->nlanes; l++)
-		if (d->lanes[l].work)
-			d->lanes[l].work->not_before = 0;
+		for (struct work *w = d->lanes[l].works; w; w = w->next)
+			w->not_before = 0;
 	if (d->nsuspects)
 		d->want_relay = true;
 	delivery_kick(d);
@@ -398,8 +401,9 @@ void delivery_free(struct delivery *d)
 		work_dissolve(w);
 	}
 	for (unsigned l = 0; l < d->nlanes; l++)
-		if (d->lanes[l].work && d->lanes[l].work->flying)
-			cancel(d, d->lanes[l].work);
+		for (struct work *w = d->lanes[l].works; w; w = w->next)
+			if (w->flying)
+				cancel(d, w);
 	suspects_clear(d);
 	addresses_clear(d);
 	addresses_free(d);

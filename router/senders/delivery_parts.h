@@ -3,7 +3,7 @@
  * Understand these first:
  *   slot     a span of the buffer that we hold, with what became of its entries. Slots stand in the order of their positions: the window.
  *   item     one entry of a slot, on its way: it lies in a lane's queue, in a work, or among the suspects, or it was left.
- *   lane     a queue of items and the one work that was cut from it.
+ *   lane     a queue of items and the works that were cut from it: one, or where the driver lets batches follow each other, several.
  *   work     a cut batch with all that may happen to it: sent, held, bisected, settled in parts.
  *   hold     why nothing goes to the destination (or to one address of it) now, and when it is tried again.
  *   left     an entry whose address is held stays where it is, marked, so that it costs nothing; when the window needs the room, its
@@ -32,6 +32,7 @@
 #define WINDOW_BYTES (2u << 20)
 #define SPANS_MAX 4096u             /* whatever the batch size */
 #define UNRECORDED_MAX 4u
+#define FOLLOW_MAX 64u              /* batches of a lane under way */
 #define REFUSED_RUN_MAX 20u
 #define RETRY_AFTER_MAX_US (600 * INT64_C(1000000))
 #define BLOCKED_PROBE_US (60 * INT64_C(1000000))
@@ -128,7 +129,7 @@ struct work {
 struct lane {
 	struct delivery *d;
 	struct queue q;
-	struct work *work;
+	struct work *works;        /* oldest first; those that are not under way are to be sent again */
 	uint64_t unrecorded[UNRECORDED_MAX + 1];
 	unsigned nunrecorded;
 };
@@ -242,7 +243,10 @@ void lanes_lay(struct delivery *d);        /* as the stream's ordering and in_fl
 void lanes_drop(struct delivery *d);
 void lanes_run(struct delivery *d);        /* start all that may start */
 void lanes_judge_unsent(struct delivery *d);
+void lane_remove(struct lane *l, struct work *w);
 void lane_landed(struct delivery *d, struct work *w);   /* a work beside the lanes is not under way any more */
+unsigned lanes_depth(const struct delivery *d);   /* messages that a lane may have under way before no further batch follows; 0: one batch at a time */
+bool lanes_follow(const struct delivery *d);      /* are works of lanes under way behind which others stand, or may stand? */
 void lane_recorded_later(struct delivery *d, struct lane *l, uint64_t number);
 void queue_push(struct queue *q, struct item it);
 bool queue_pop(struct queue *q, struct item *it);

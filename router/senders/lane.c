@@ -2,7 +2,10 @@
  *
  * A lane cuts from the front of its queue and never looks behind what it cannot send; the one exception is an entry whose address is
  * held, which is left (window.c) so that it holds up nobody else. Works that were held by address do not come back into a lane: they go
- * beside the lanes, a bounded number at a time, so that a dead address costs its lane one timeout and not one per attempt. */
+ * beside the lanes, a bounded number at a time, so that a dead address costs its lane one timeout and not one per attempt.
+ *
+ * Where the driver lets batches follow each other, a lane has several works under way. Only whole batches follow, so that a trickle does not
+ * fall apart into batches of one; and when one has come back, it goes again before any new one is cut. */
 #include "senders/delivery_parts.h"
 
 #include <math.h>
@@ -62,12 +65,32 @@ void lanes_drop(struct delivery *d)
 		for (struct item it; queue_pop(&lane->q, &it);)
 			window_leave(d, &it);
 		free(lane->q.v);
-		if (lane->work)
-			work_dissolve(lane->work);
+		for (struct work *w; (w = lane->works);) {
+			lane_remove(lane, w);
+			work_dissolve(w);
+		}
 	}
 	free(d->lanes);
 	d->lanes = NULL;
 	d->nlanes = d->nqueues = 0;
+}
+
+static void lane_add(struct lane *l, struct work *w)
+{
+	struct work **at = &l->works;
+	while (*at)
+		at = &(*at)->next;
+	*at = w;
+	w->next = NULL;
+}
+
+void lane_remove(struct lane *l, struct work *w)
+{
+	struct work **at = &l->works;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	w->next = NULL;
 }
 
 void lane_recorded_later(struct delivery *d, struct lane *l, uint64_t number)
@@ -117,6 +140,25 @@ static unsigned messages_max(const struct delivery *d)
 	double rate = d->s->destination->rate;
 	unsigned n = d->s->batch_messages ? d->s->batch_messages : 1;
 	return rate > 0 && n > rate ? (unsigned)fmax(rate, 1) : n;
+}
+
+/* ---- following ------------------------------------------------------------------------------------------------------------------ */
+
+/* A far end that acknowledges message by message is kept busy over a long line only if the window never runs dry: what it holds, and one batch
+ * more, which begins to leave while the oldest is acknowledged. With a window of 1 nothing may be behind a message that is tried again. */
+unsigned lanes_depth(const struct delivery *d)
+{
+	const struct destination *to = d->s->destination;
+	return d->ops->follows && to->window > 1 ? to->window * (to->connections > 1 ? to->connections : 1) + messages_max(d) : 0;
+}
+
+bool lanes_follow(const struct delivery *d)
+{
+	for (unsigned l = 0; d->ops->follows && l < d->nlanes; l++)
+		for (const struct work *w = d->lanes[l].works; w; w = w->next)
+			if (w->flying)
+				return true;
+	return false;
 }
 
 /* ---- cutting ----------------------------------------------------------------------------------------------------------------- */
@@ -228,6 +270,8 @@ static struct work *next_work(struct delivery *d, struct lane *l)
 		bool dry = false;
 		while (!dry && !is_full(d, q) && takes++ < TAKES_PER_TURN)
 			dry = !window_take(d);
+		if (l->works && !is_full(d, q))
+			return NULL;
 		if (q->n && !is_full(d, q) && d->s->batch_linger_us > 0) {
 			int64_t until = q->v[q->head].slot->taken_us + d->s->batch_linger_us;
 			if (until > clock_mono_us()) {
@@ -319,8 +363,15 @@ void lane_landed(struct delivery *d, struct work *w)
 /* One batch from this lane, if it has one that may go. */
 static bool lane_run(struct delivery *d, struct lane *l)
 {
-	struct work *w = l->work;
-	if (w && w->flying)
+	struct work *w = NULL;
+	unsigned flying = 0, messages = 0;
+	for (struct work *x = l->works; x; x = x->next) {
+		flying += x->flying;
+		messages += x->flying ? x->b.n : 0;
+		if (!w && !x->flying)
+			w = x;
+	}
+	if (flying && (d->hold.on || (!w && (messages >= lanes_depth(d) || flying >= FOLLOW_MAX))))
 		return false;
 	if (!may_send(d) || !rate_allows(d))
 		return false;
@@ -328,7 +379,7 @@ static bool lane_run(struct delivery *d, struct lane *l)
 		if (w->epoch != d->epoch) {
 			work_filter(w);
 			if (!w->ntodo) {
-				l->work = NULL;
+				lane_remove(l, w);
 				work_free(w);
 				return lane_run(d, l);
 			}
@@ -348,7 +399,7 @@ static bool lane_run(struct delivery *d, struct lane *l)
 			w->address->hold.probing = true;
 			take_off(d, w);
 		} else {
-			l->work = w;
+			lane_add(l, w);
 		}
 	}
 	start(d, w);
@@ -395,6 +446,6 @@ void lanes_run(struct delivery *d)
 	side_run(d);
 	unsigned from = d->turn++;
 	for (unsigned k = 0; k < d->nlanes; k++)
-		while (lane_run(d, &d->lanes[(from + k) % d->nlanes]) && !d->lanes[(from + k) % d->nlanes].work)
+		while (lane_run(d, &d->lanes[(from + k) % d->nlanes]))
 			;
 }

@@ -89,6 +89,7 @@ static struct flight *flight_new(struct sender *s, struct batch *b)
 	buf_addc(&f->words, '\0'); /* words 0: none */
 	f->s = s;
 	f->b = b;
+	f->topic = s->d->topic.literals ? s->d->topic.literals[0] : NULL;
 	f->n = f->left = b->n;
 	f->link_words = 0;
 	f->status = 0;
@@ -200,9 +201,9 @@ static char *settings_text(const struct destination *d)
 	const struct options *o = d->options;
 	struct buf b = BUF_INIT;
 
-	buf_addf(&b, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%lld\n%u\n%s\n%s\n%s\n%d", d->url.literals[0], text(options_text(o, "username")), text(options_text(o, "password")),
+	buf_addf(&b, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%lld\n%lld\n%d\n%u\n%s\n%s\n%s\n%d", d->url.literals[0], text(options_text(o, "username")), text(options_text(o, "password")),
 		text(options_text(o, "client-id")), text(options_text(o, "version")), text(options_text(o, "bind")), text(options_text(o, "alpn")),
-		(long long)options_int(o, "keep-alive"), d->window, text(d->tls_ca), text(d->tls_cert), text(d->tls_key), d->tls_verify);
+		(long long)options_int(o, "keep-alive"), (long long)options_int(o, "qos"), options_bool(o, "retain"), d->window, text(d->tls_ca), text(d->tls_cert), text(d->tls_key), d->tls_verify);
 	return buf_take(&b);
 }
 
@@ -340,6 +341,7 @@ static void mqtt_free(struct sender *s)
 const struct sender_ops sender_mqtt = {
 	.type = "mqtt",
 	.joins = false,
+	.follows = true,
 	.new = mqtt_new,
 	.update = mqtt_update,
 	.send = mqtt_send,

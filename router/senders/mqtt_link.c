@@ -70,11 +70,11 @@ static const struct entry *entry_of(const struct letter *x)
 	return &x->f->b->entries[x->i];
 }
 
-static const char *topic_of(const struct link *l, const struct letter *x)
+static const char *topic_of(const struct letter *x)
 {
 	const struct batch *b = x->f->b;
 
-	return b->topics ? b->topics[x->i] : l->s->d->topic.literals[0];
+	return b->topics ? b->topics[x->i] : x->f->topic;
 }
 
 static uint64_t id_of(const struct letter *x)
@@ -236,7 +236,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		arm(l);
 		return;
 	}
-	snprintf(words, sizeof words, "no answer to %u of %u messages in %.1f s%s", l->out.n, l->out.n, (double)timeout_of(x) / 1e6,
+	snprintf(words, sizeof words, "no answer to %u messages in %.1f s%s", l->out.n, (double)timeout_of(x) / 1e6,
 		l->s->version == MQTT_311 ? "; a server of 3.1.1 may drop without a word what is more than it allows in flight: try a smaller `window`" : "");
 	fail(l, VERDICT_RETRY, words, 0, true, false);
 }
@@ -260,7 +260,7 @@ static void publish(struct link *l, uint32_t k)
 {
 	struct letter *x = at(l, k);
 	const struct entry *e = entry_of(x);
-	const char *topic = topic_of(l, x);
+	const char *topic = topic_of(x);
 	struct mqtt_publish m = { .topic = { topic, strlen(topic) }, .payload = { e->bytes, e->len }, .qos = l->s->qos, .retain = l->s->retain };
 	char id[24];
 
@@ -320,7 +320,7 @@ static void turn_back(struct link *l, enum fate fate, const char *topic, const c
 		struct letter x = *at(l, k);
 
 		next = x.next;
-		if (topic && strcmp(topic, topic_of(l, &x)) != 0)
+		if (topic && strcmp(topic, topic_of(&x)) != 0)
 			continue;
 		take_out(l, &l->waiting, k);
 		letter_free(l->s, k);
@@ -357,7 +357,7 @@ static void on_acked(void *arg, uint32_t k, unsigned reason, struct mqtt_text wo
 	snprintf(text, sizeof text, "PUBACK 0x%02x, %s%s%.*s", reason, mqtt_reason_text(reason), words.n ? ": " : "", words.n < 120 ? (int)words.n : 120, words.p);
 	settled(l, k, fate, text, reason);
 	if (fate == FATE_BLOCKED && x.f)
-		turn_back(l, fate, topic_of(l, &x), text);
+		turn_back(l, fate, topic_of(&x), text);
 	else if (fate == FATE_RETRY && l->granted.window == 1)
 		turn_back(l, fate, NULL, text);
 	if (reason == MQTT_ID_IN_USE) /* the two ends do not agree on what is in flight: begin anew */

@@ -24,6 +24,7 @@ enum fate { FATE_OPEN, FATE_DONE, FATE_RETRY, FATE_REFUSED, FATE_BLOCKED, FATE_L
 struct flight {
 	struct sender *s;
 	struct batch *b;
+	const char *topic;               /* of all its messages, where they have none of their own: settings may change meanwhile */
 	struct flight *next;             /* among those that are to be judged, or the spare ones */
 	unsigned n, left, cap;
 	struct { uint8_t fate; uint32_t words; } *fates;   /* words: offset in `words` */

@@ -114,6 +114,8 @@ struct sender_ops {
 	const char *type;    /* "http", "null", … : the name in YAML */
 	bool joins;          /* takes a whole batch as one body; otherwise entry by entry (window applies) */
 	unsigned most;       /* batches one sender can have under way at once; 0: as many as delivery likes */
+	bool follows;        /* batches of one lane may follow each other before the first is judged: the driver sends them in order, `window` messages
+	                      * at a time on a connection, and what was not sent when one of them fails is RETRY */
 
 	/* A sender for this destination. Opens nothing yet that can fail: connections are made at the first batch. The destination (and the
 	 * plan it lies in) stays valid until update() or free(). NULL only when the settings cannot work at all (why has the words): the

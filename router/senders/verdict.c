@@ -180,7 +180,7 @@ static void range_done(struct delivery *d, struct work *w)
 		d->ready = w->next;
 		address_accepted(d, w);
 	} else {
-		w->lane->work = NULL;
+		lane_remove(w->lane, w);
 	}
 	work_free(w);
 }
@@ -201,7 +201,7 @@ static void again(struct delivery *d, struct work *w, const struct judgement *j)
 	d->status.attempts = w->attempts;
 	if (w->side || (d->addressed && d->nheld < ADDRESSES_MAX)) {
 		if (!w->side)
-			w->lane->work = NULL;
+			lane_remove(w->lane, w);
 		address_fail(d, w, j);
 	} else if (!blocked && !d->hold.on && d->accepts > w->accepts_sent) {
 		/* Others were accepted meanwhile, so it is not the destination that is down: this batch alone waits. */

@@ -66,7 +66,7 @@ static void enqueue(struct delivery *d, struct slot *sl, unsigned i)
 bool window_is_full(const struct delivery *d)
 {
 	/* Batches larger than the window must fit too: twice what all lanes can have under way. */
-	uint64_t messages = 2 * (uint64_t)d->s->batch_messages * d->nlanes, bytes = 2 * d->s->batch_bytes * d->nlanes;
+	uint64_t messages = (2 * (uint64_t)d->s->batch_messages + lanes_depth(d)) * d->nlanes, bytes = 2 * d->s->batch_bytes * d->nlanes;
 	if (messages < WINDOW_SPANS)
 		messages = WINDOW_SPANS;
 	if (bytes < WINDOW_BYTES)
@@ -415,9 +415,11 @@ void window_relay(struct delivery *d)
 	suspects_clear(d);
 	addresses_clear(d);
 	for (unsigned l = 0; l < d->nlanes; l++) {
-		struct work *w = d->lanes[l].work;
-		if (w && !w->flying) {
-			d->lanes[l].work = NULL;
+		for (struct work *w = d->lanes[l].works, *next; w; w = next) {
+			next = w->next;
+			if (w->flying)
+				continue;
+			lane_remove(&d->lanes[l], w);
 			work_dissolve(w);
 		}
 	}

@@ -31,6 +31,7 @@
 #define BLOCK 100
 
 bool options_bool(const struct options *o, const char *name) { return strcmp(options_text(o, name), "true") == 0; }
+bool destination_hides(const struct destination *d, const char *words, size_t n, struct buf *out) { (void)d; (void)words; (void)n; (void)out; return false; }
 
 /* Reads packets, and answers those that want it, all of a read in one write. */
 static void *drain(void *arg)
@@ -162,7 +163,7 @@ int main(int argc, char **argv)
 	snprintf(before_ident, sizeof before_ident, "%.*s", param ? (int)(param - topic) : (int)strlen(topic), topic);
 	const char *literals[] = { before_ident, param ? param + strlen("{ident}") : "" };
 	plan.destination.topic = (struct template){ topic, param ? 1 : 0, params, literals };
-	for (unsigned k = 0; k < 1 + 4 * lanes * batch / BLOCK; k++) {
+	for (unsigned k = 0; k < 1 + 4 * lanes * (batch + window) / BLOCK; k++) {
 		struct fake_message m[BLOCK];
 
 		for (unsigned i = 0; i < BLOCK; i++)

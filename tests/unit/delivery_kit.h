@@ -23,14 +23,14 @@ struct world {
 	struct fake_plan plan;
 	struct delivery *d;
 	script_fn *script;
-	struct batch *pending[64];
+	struct batch *pending[512];
 	unsigned npending, pending_most, sends;
 	unsigned n;                  /* messages appended */
 	unsigned delivered[200000];  /* n of each accepted message, in order */
 	unsigned ndelivered;
 	char bodies[65536];          /* of the last batch */
 	char url[256];
-	bool refuse_new, stopped;
+	bool refuse_new, stopped, follows;
 	unsigned news, updates, frees;
 	uint64_t random;
 	struct entry_verdict each[1000];
@@ -77,7 +77,7 @@ static inline int driver_update(struct sender *s, const struct destination *to, 
 static inline void driver_send(struct sender *s, struct batch *b)
 {
 	(void)s;
-	assert_true(the->npending < 64 && b->n > 0);
+	assert_true(the->npending < 512 && b->n > 0);
 	assert_null(b->driver);
 	the->pending[the->npending++] = b;
 	the->sends++;
@@ -121,9 +121,12 @@ static const struct sender_ops driver = { .type = "test", .joins = true, .new = 
 static const struct sender_ops other_driver = { .type = "other", .joins = true, .new = driver_new, .update = driver_update,
 	.send = driver_send, .cancel = driver_cancel, .free = driver_free };
 
+static const struct sender_ops following_driver = { .type = "line", .joins = true, .follows = true, .new = driver_new, .update = driver_update,
+	.send = driver_send, .cancel = driver_cancel, .free = driver_free };
+
 static const struct sender_ops *ops_of(int transport)
 {
-	return transport == TRANSPORT_NULL ? &other_driver : &driver;
+	return transport == TRANSPORT_NULL ? &other_driver : the->follows ? &following_driver : &driver;
 }
 
 static inline void spin(struct world *w)

@@ -10,6 +10,7 @@ static void chaos_with_reloads(struct world *w, unsigned seed, const char *url, 
 	w->random = seed * 7919;
 	w->mode = 1;
 	w->bad_every = 41;
+	w->follows = !ordered && seed % 2;
 	bool lossy = seed % 3 == 0;
 	for (unsigned i = 0; i < PLANS; i++) {
 		fake_plan_init(&plans[i], url);
@@ -19,6 +20,7 @@ static void chaos_with_reloads(struct world *w, unsigned seed, const char *url, 
 		s->batch_messages = 1 + draw(w, 40);
 		s->batch_linger_us = draw(w, 3) ? 0 : 500000;
 		plans[i].destination.fingerprint = 1 + i % 2;
+		plans[i].destination.window = 1 + i * 20;
 		plans[i].destination.rate = draw(w, 4) ? 0 : 400;
 		if (lossy && i) {
 			s->ttl_us = (20 + draw(w, 100)) * SECOND;

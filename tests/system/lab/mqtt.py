@@ -454,6 +454,8 @@ class Cutter:
             except OSError:
                 near.close()
                 continue
+            for s in (near, far):
+                s.setsockopt(socket.SOL_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.pairs.append((near, far))
             for a, b, back in ((near, far, False), (far, near, True)):
