@@ -73,7 +73,7 @@ struct hold {
 };
 
 struct address {
-	char *key;                 /* the expanded url, or topic */
+	char *key;                 /* the expanded url (with NUL and ident, where work_is_personal), or topic */
 	size_t len;
 	struct hold hold;
 	struct work *parked;       /* failed works, oldest first */
@@ -109,6 +109,7 @@ struct work {
 	struct range todo[RANGES_MAX];
 	unsigned ntodo;            /* the last one is next, or under way */
 	struct buf body, head;     /* head: url and header values, or the first topic, expanded, each with its NUL */
+	size_t keylen;             /* so many bytes of head name its address: the url (and ident, where work_is_personal), or the topic */
 	struct buf topics;         /* of each item, with its NUL */
 	const char **topic_list;   /* of the batch */
 	unsigned topic_cap;

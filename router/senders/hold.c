@@ -121,12 +121,13 @@ void address_fail(struct delivery *d, struct work *w, const struct judgement *j)
 	struct address *a = w->address;
 	bool blocked = j->verdict == VERDICT_BLOCKED;
 	if (!a) {
-		size_t len = strlen(w->head.p);
+		size_t len = w->keylen;
 		a = address_find(d, w->head.p, len);
 		if (!a) {
 			a = xcalloc(1, sizeof *a);
 			a->key = xmalloc(len + 1);
-			memcpy(a->key, w->head.p, len + 1);
+			memcpy(a->key, w->head.p, len);
+			a->key[len] = '\0';
 			a->len = len;
 			map_put(&d->addresses, a->key, a->len, a);
 		}

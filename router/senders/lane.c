@@ -213,8 +213,10 @@ static enum fate sort(struct delivery *d, struct work *w, struct queue *q, const
 	bool one = !d->topical || w->address;
 	if (w->n && one && (w->head.len != d->scratch.len || memcmp(w->head.p, d->scratch.p, w->head.len) != 0))
 		return FATE_STOP;
-	if (!w->n)
+	if (!w->n) {
 		buf_add(&w->head, d->scratch.p, d->scratch.len);
+		w->keylen = keylen;
+	}
 	if (d->topical) {
 		*topic = (uint32_t)w->topics.len;
 		buf_add(&w->topics, d->scratch.p, d->scratch.len);

@@ -220,7 +220,8 @@ static bool hold_topic(struct delivery *d, struct work *w, unsigned i, const str
 	struct work *own = work_new(d, w->lane);
 	struct item it = w->items[i];
 	const char *topic = w->topics.p + it.topic;
-	buf_add(&own->head, topic, strlen(topic) + 1);
+	own->keylen = strlen(topic);
+	buf_add(&own->head, topic, own->keylen + 1);
 	buf_add(&own->topics, topic, strlen(topic) + 1);
 	it.topic = 0;
 	it.slot->refs++;

@@ -175,10 +175,59 @@ static void headers_carry_the_id_and_their_parameters(void **state_)
 	end(w);
 }
 
+static struct judgement cut_now_and_then(struct world *w, struct batch *b)
+{
+	for (unsigned i = 1; i < b->n; i++)
+		assert_int_equal(b->entries[i].ident_hash, b->entries[0].ident_hash);
+	bool cut = is_dead(w, b) ? w->mode == 1 : draw(w, 3) == 0;
+	return (struct judgement){ .verdict = cut ? VERDICT_RETRY : VERDICT_DONE, .reason = "cut", .reached = true };
+}
+
+/* One url for all, and yet each device's connection is an address of its own: what failed on it goes before what is newer. */
+static void a_connection_per_device_keeps_each_devices_order(void **state_)
+{
+	(void)state_;
+	for (unsigned variant = 0; variant < 2; variant++) {
+		struct world *w = &world;
+		begin(w, "tcp://h:1");
+		w->plan.destination.transport = TRANSPORT_TCP;
+		w->plan.destination.per_device = true;
+		w->plan.stream.ordering = variant ? ORDER_DEVICE : ORDER_STREAM;
+		w->plan.stream.in_flight = 4;
+		w->plan.stream.batch_messages = 8;
+		start(w);
+		w->dead_device = 3;
+		w->mode = 1;
+		w->script = cut_now_and_then;
+		append(w, 2000, 20, 10);
+		uint64_t dead = 0;
+		for (unsigned c = 0; c < w->store.nchunks; c++)
+			for (unsigned i = 0; i < w->store.chunks[c]->n; i++)
+				dead += strcmp(w->store.chunks[c]->entries[i].e.ident, "d3") == 0;
+		for (unsigned step = 0; fake_outstanding(&w->store) > dead; step++) {
+			assert_true(step < 100000);
+			fake_now += 100;
+			if (w->npending)
+				answer(w, 0, w->script(w, w->pending[0]));
+			else
+				assert_true(advance(w));
+		}
+		for (unsigned i = 0; i < w->ndelivered; i++)
+			assert_string_not_equal(entry_of(w, w->delivered[i])->e.ident, "d3");
+		w->mode = 0;
+		assert_true(drive(w));
+		assert_int_equal(fake_count(&w->store, OUTCOME_ACCEPTED), 2000);
+		check_order(w, false);
+		assert_int_equal(w->d->addresses.n, 0);
+		end(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_dead_address_holds_itself_alone),
+		cmocka_unit_test(a_connection_per_device_keeps_each_devices_order),
 		cmocka_unit_test(many_dead_addresses_take_no_more_than_the_window),
 		cmocka_unit_test(a_missing_parameter_is_a_dead_letter_that_names_it),
 		cmocka_unit_test(rendered_entries_bring_their_address),

@@ -16,8 +16,8 @@ class Load:
     """`connections` keep-alive connections, each with one request in flight; a device keeps to one connection, so that its order is
     defined. A request that is not answered 200 is sent again until it is (at least once, as a gateway does)."""
 
-    def __init__(self, port, devices, connections=8, batches=(1, 10, 100), path="/messages", prefix="35", patience=120, token=None):
-        self.port, self.path, self.batches, self.patience, self.token = port, path, batches, patience, token
+    def __init__(self, port, devices, connections=8, batches=(1, 10, 100), path="/messages", prefix="35", patience=120, token=None, timeout=30):
+        self.port, self.path, self.batches, self.patience, self.token, self.timeout = port, path, batches, patience, token, timeout
         self.idents = [f"{prefix}{i:010d}" for i in range(devices)]
         self.connections = connections
         self.seq = [0] * devices
@@ -89,7 +89,7 @@ class Load:
                 return False, conn
             try:
                 if conn is None:
-                    conn = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+                    conn = socket.create_connection(("127.0.0.1", self.port), timeout=self.timeout)
                     conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 t = time.monotonic()
                 conn.sendall(head + body)
