@@ -204,6 +204,14 @@ static int options(struct send *s, int argc, char **argv)
 	return 0;
 }
 
+/* What messages go in. */
+static const char *parts(const struct send *s, uint64_t n)
+{
+	if (s->way == SEND_HTTP)
+		return n == 1 ? "request" : "requests";
+	return n == 1 ? "batch" : "batches";
+}
+
 static void report(struct send *s)
 {
 	const struct send_counts *c = &s->counts;
@@ -228,14 +236,14 @@ static void report(struct send *s)
 		buf_fini(&b);
 		return;
 	}
-	printf("sent %" PRIu64 " message%s in %" PRIu64 " request%s: %" PRIu64 " taken, %" PRIu64 " refused", c->taken + c->refused,
-		c->taken + c->refused == 1 ? "" : "s", c->requests, c->requests == 1 ? "" : "s", c->taken, c->refused);
+	printf("sent %" PRIu64 " message%s in %" PRIu64 " %s: %" PRIu64 " taken, %" PRIu64 " refused", c->taken + c->refused,
+		c->taken + c->refused == 1 ? "" : "s", c->requests, parts(s, c->requests), c->taken, c->refused);
 	if (c->bad)
 		printf(", %" PRIu64 " bad line%s", c->bad, c->bad == 1 ? "" : "s");
 	if (c->unsent)
 		printf(", %" PRIu64 " not sent", c->unsent);
 	if (c->again)
-		printf(", %" PRIu64 " request%s sent again", c->again, c->again == 1 ? "" : "s");
+		printf(", %" PRIu64 " %s sent again", c->again, parts(s, c->again));
 	printf(", %s/s\n", send_number(rate, text));
 }
 
