@@ -21,6 +21,7 @@
 #define FAILURES_AT_END 3        /* so often a closing store tries to record what was settled */
 #define IDLE_US 60000000         /* dead letters are looked at though nothing happens */
 #define STOPPED_US 1000000   /* and so often while the disk is full: is there room again? */
+#define ROOM_US 10000        /* and while tickets wait for the disk's room */
 
 void commit_init(struct store *s)
 {
@@ -75,9 +76,13 @@ void commit_put(struct store *s, const struct key *k, const struct buf *value)
 
 size_t commit_put_chunk(struct store *s, const struct key *k, const struct buf *value)
 {
-	chunk_pack(&s->commit->packed, value->p, value->len);
-	commit_put(s, k, &s->commit->packed);
-	return s->commit->packed.len;
+	struct commit *c = s->commit;
+	chunk_pack(&c->packed, value->p, value->len);
+	commit_put(s, k, &c->packed);
+	c->written += c->packed.len;
+	c->packed_chunks += c->packed.len;
+	c->unpacked += value->len;
+	return c->packed.len;
 }
 
 void commit_delete(struct store *s, const struct key *k)
@@ -91,7 +96,7 @@ void commit_delete(struct store *s, const struct key *k)
 /* Mono time at which there is something to do; 0: now. */
 static int64_t due(const struct store *s)
 {
-	if (s->stop || s->tickets || s->name_asks || s->name_changes || s->dead_drops || s->state_drops || s->history_asked ||
+	if (s->stop || (s->tickets && !space_waits(s)) || s->name_asks || s->name_changes || s->dead_drops || s->state_drops || s->history_asked ||
 		s->commit->history_more || (s->hurry && s->settlements))
 		return 0;
 	return s->settle_since ? s->settle_since + SETTLE_WAIT_US : INT64_MAX;
@@ -99,7 +104,7 @@ static int64_t due(const struct store *s)
 
 static void wait_for_work(struct store *s)
 {
-	int64_t idle = clock_mono_us() + (s->counts.intake_stopped ? STOPPED_US : IDLE_US), at;
+	int64_t idle = clock_mono_us() + (space_waits(s) ? ROOM_US : s->counts.intake_stopped ? STOPPED_US : IDLE_US), at;
 	for (int64_t now; (at = due(s)) != 0 && (now = clock_mono_us()) < (at < idle ? at : idle);) {
 		int64_t until = at < idle ? at : idle;
 		struct timespec t = { .tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000 };
@@ -121,13 +126,14 @@ static void take(struct store *s)
 {
 	struct commit *c = s->commit;
 	struct ticket **end = &s->tickets;
-	for (size_t bytes = 0; *end && bytes < COMMIT_BYTES; end = &(*end)->next) {
+	for (size_t bytes = 0; *end && bytes < COMMIT_BYTES && (s->stop || !space_waits(s)); end = &(*end)->next) {
 		bytes += ticket_size(*end);
 		resolve(s, *end);
 	}
-	c->tickets = s->tickets;
-	s->tickets = *end;
+	struct ticket *rest = *end;
 	*end = NULL;
+	c->tickets = s->tickets;
+	s->tickets = rest;
 	if (!s->tickets)
 		s->tickets_end = &s->tickets;
 
@@ -264,6 +270,7 @@ static void succeed(struct store *s)
 	s->published = s->position;
 	for (size_t i = 0; i < c->nshrunk; i++) {
 		c->shrunk[i].chunk->stored = c->shrunk[i].stored;
+		c->shrunk[i].chunk->written = c->shrunk[i].written;
 		s->counts.blocks_compacted++;
 	}
 	for (size_t i = 0; i < c->ntouched; i++)
@@ -294,7 +301,7 @@ static void succeed(struct store *s)
 		c->drops = d->next;
 		free(d);
 	}
-	space_garbage(s, c->garbage);
+	space_changed(s, c);
 	s->counts.commits++;
 	s->counts.bytes_written += db_batch_size(c->batch);
 	answer(s);
@@ -482,7 +489,7 @@ static void build(struct store *s)
 	db_batch_clear(c->batch);
 	c->anything = false;
 	c->ntouched = c->nshrunk = 0;
-	c->garbage = 0;
+	c->garbage = c->written = c->unpacked = c->packed_chunks = 0;
 	c->changed = NULL;
 	c->blocks = NULL;
 	c->blocks_end = &c->blocks;

@@ -22,8 +22,10 @@ struct commit {
 	struct name *names;
 	struct name_changes *changes;
 	bool anything;                  /* there is something to write */
-	uint64_t garbage;               /* bytes of rows that it deletes or replaces */
-	struct { struct chunk *chunk; size_t stored; } *shrunk;
+	uint64_t garbage;               /* bytes of rows that it deletes or replaces; of chunks, letters and states, as */
+	uint64_t written, unpacked;     /* of those that it puts; and of its chunks, as they were before packing and after */
+	uint64_t packed_chunks;
+	struct { struct chunk *chunk; size_t stored, written; } *shrunk;
 	size_t nshrunk, shrunk_cap;
 	int64_t healed, heal_pause;     /* mono: when the database was last opened anew; how long that was put off */
 	int64_t history_look;           /* elapsed time of the last look for history past its time */

@@ -84,12 +84,12 @@ struct db_iter {
 	std::unique_ptr<leveldb::Iterator> rep;
 };
 
-static leveldb::Options options_for(struct store_env *env, Silent *log)
+static leveldb::Options options_for(struct store_env *env, size_t write_buffer, Silent *log)
 {
 	leveldb::Options o;
 	o.env = static_cast<leveldb::Env *>(store_env_leveldb(env));
 	o.info_log = log;
-	o.write_buffer_size = DB_WRITE_BUFFER;
+	o.write_buffer_size = write_buffer ? write_buffer : DB_WRITE_BUFFER;
 	o.max_file_size = DB_TABLE_SIZE;
 	// A chunk is larger than any block, so blocks are chunks; compression costs more processor than it saves disk (LIMITS).
 	o.compression = leveldb::kNoCompression;
@@ -98,13 +98,13 @@ static leveldb::Options options_for(struct store_env *env, Silent *log)
 	return o;
 }
 
-struct db *db_open(const char *path, struct store_env *env, bool create, enum db_result *result, char *why, size_t whylen)
+struct db *db_open(const char *path, struct store_env *env, bool create, size_t write_buffer, enum db_result *result, char *why, size_t whylen)
 {
 	auto d = std::make_unique<db>();
 	d->env = env;
 	d->log = std::make_unique<Silent>();
 	d->cache.reset(leveldb::NewLRUCache(1 << 20));
-	leveldb::Options o = options_for(env, d->log.get());
+	leveldb::Options o = options_for(env, write_buffer, d->log.get());
 	o.create_if_missing = create;
 	o.block_cache = d->cache.get();
 	leveldb::DB *rep = nullptr;
@@ -132,7 +132,7 @@ void db_close(struct db *d)
 enum db_result db_repair(const char *path, struct store_env *env, char *why, size_t whylen)
 {
 	Silent log;
-	leveldb::Options o = options_for(env, &log);
+	leveldb::Options o = options_for(env, 0, &log);
 	/* Or it takes over blocks whose checksum is wrong, and every later reading stumbles over them again. */
 	o.paranoid_checks = true;
 	return result_of(leveldb::RepairDB(path, o), why, whylen);

@@ -33,11 +33,12 @@ enum db_result {
 	DB_LOCKED,   /* another process has it open */
 };
 
-#define DB_WRITE_BUFFER (8u << 20)  /* memory before rows go to a table */
+#define DB_WRITE_BUFFER (8u << 20)  /* memory before rows go to a table, at the most */
 #define DB_TABLE_SIZE (8u << 20)     /* bytes of one table file */
 
-/* why gets the words of whatever is not DB_OK; it may be NULL. `env` must outlive the database. */
-struct db *db_open(const char *path, struct store_env *env, bool create, enum db_result *result, char *why, size_t whylen);
+/* why gets the words of whatever is not DB_OK; it may be NULL. `env` must outlive the database. What the database takes beside what is in it, for
+ * a moment, is some fifteen times `write_buffer` (0: DB_WRITE_BUFFER). */
+struct db *db_open(const char *path, struct store_env *env, bool create, size_t write_buffer, enum db_result *result, char *why, size_t whylen);
 void db_close(struct db *d); /* d may be NULL */
 /* Rebuild what can be rebuilt of a database that does not open. Deleted rows may come back. */
 enum db_result db_repair(const char *path, struct store_env *env, char *why, size_t whylen);

@@ -19,6 +19,7 @@ void dead_write(struct store *s, struct buffer *owner, struct buf *value)
 	struct key k = key_dead(owner->number, position);
 	dead_seal(value, &k);
 	commit_put(s, &k, value);
+	s->commit->written += value->len;
 	struct ledger *l = commit_ledger(s, owner);
 	if (!l->dead_kept)
 		l->dead_floor = position;

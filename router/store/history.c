@@ -12,18 +12,26 @@
 
 #define BLOCKS_AT_ONCE 64
 #define BLOCKS_IN_TURN 8            /* of one history, before it is asked again which is the oldest */
+#define VAIN_MOST 32                /* blocks, one after the other, that give nothing back since others are owed them */
 #define LOOK_US 1000000
 
 struct trim {
 	int64_t now, ttl;               /* elapsed; ttl below 0: nothing goes by age */
 	uint64_t freed;
 	unsigned left;                  /* blocks that may go with this commit yet */
+	unsigned vain;                  /* the last so many freed nothing */
 	bool stuck;                     /* what should go cannot be had now */
 };
 
 static bool is_past(const struct trim *t, int64_t arrived)
 {
 	return t->ttl >= 0 && t->now - arrived >= t->ttl;
+}
+
+/* Where all that is left is owed to a stream as well, letting go of it makes no room. */
+static bool wants_room(const struct store *s, const struct trim *t)
+{
+	return space_wants(s) > t->freed && t->vain < VAIN_MOST;
 }
 
 void history_cut(struct store *s, uint64_t n)
@@ -44,6 +52,7 @@ static bool let_go(struct store *s, struct trim *t, const struct buffer *b, uint
 	if (!is_past(t, row->arrived))
 		history_cut(s, bits_count(row->bits));
 	t->freed += freed;
+	t->vain = freed ? 0 : t->vain + 1;
 	t->left--;
 	return true;
 }
@@ -74,7 +83,7 @@ static unsigned trim_one(struct store *s, struct trim *t, struct buffer *b, unsi
 			l->floor = position + 1;
 			continue;
 		}
-		bool goes = n < most && t->left && (is_past(t, row.arrived) || space_wants(s) > t->freed);
+		bool goes = n < most && t->left && (is_past(t, row.arrived) || wants_room(s, t));
 		if (!goes || !let_go(s, t, b, position, &row)) {
 			oldest = row.arrived;
 			break;
@@ -114,7 +123,7 @@ void history_trim(struct store *s)
 		store_lock(s);
 		struct buffer *b = oldest_of_all(s);
 		t.ttl = s->history_ttl;
-		bool due = b && (is_past(&t, b->oldest_arrived) || space_wants(s) > t.freed);
+		bool due = b && (is_past(&t, b->oldest_arrived) || wants_room(s, &t));
 		store_unlock(s);
 		if (!due)
 			break;
@@ -122,11 +131,11 @@ void history_trim(struct store *s)
 			c->history_more = true;
 			break;
 		}
-		if (!trim_one(s, &t, b, BLOCKS_IN_TURN) && (t.stuck || is_past(&t, b->oldest_arrived) || space_wants(s) > t.freed))
+		if (!trim_one(s, &t, b, BLOCKS_IN_TURN) && (t.stuck || is_past(&t, b->oldest_arrived) || wants_room(s, &t)))
 			break;
 	}
-	if (t.freed)
-		space_yielded(s, t.freed);
+	if (t.freed || t.vain == VAIN_MOST)
+		space_yielded(s, t.freed, t.vain == VAIN_MOST);
 }
 
 void store_set_history(struct store *s, int64_t ttl_us)

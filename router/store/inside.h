@@ -301,6 +301,7 @@ struct store {
 	/* the database, see store_db_enter */
 	struct db *db;              /* written by the commit thread while parked */
 	uint64_t failures;          /* of the environment, as the database was opened; commit thread */
+	size_t write_buffer;        /* as it was opened */
 	bool parked;                /* lock */
 	unsigned db_users;          /* lock */
 
@@ -428,14 +429,16 @@ struct space *space_new(struct store *s);
 void space_free(struct space *sp);
 void space_look(struct store *s);                               /* commit thread: limits, free space, reserve */
 const char *space_refuses(const struct store *s);               /* commit thread: why nothing may be taken in; NULL: it may */
+bool space_waits(const struct store *s);                        /* lock: what comes in had better wait: there will be room in a moment */
 struct buffer *space_pressed(const struct store *s, bool *all); /* commit thread: whose policy the disk limit calls for */
-void space_garbage(struct store *s, uint64_t bytes);            /* lock: so much was deleted */
+void space_changed(struct store *s, const struct commit *c);     /* lock: so much was written and deleted */
+size_t space_write_buffer(const struct store *s);               /* for the database that is about to be opened */
 void space_guess(struct store *s);                              /* at opening */
 uint64_t space_taken(const struct store *s);                    /* lock: bytes on disk */
 void space_failed(struct store *s);                             /* opening or commit thread, database closed: the disk refused; the reserve goes, and what was left unfinished */
 /* Commit thread: bytes on disk that history is to give back; and it has given so many. */
 uint64_t space_wants(const struct store *s);
-void space_yielded(struct store *s, uint64_t bytes);
+void space_yielded(struct store *s, uint64_t bytes, bool all);   /* all: it has no more to give before the next look */
 void space_hold(struct store *s);                               /* as the database is about to be opened anew: no compaction before there is room for it */
 bool space_releases(const struct store *s);                     /* commit thread: what space_hold held back may go on, once the database was opened anew */
 bool space_tidy(struct store *s);                               /* reader thread, idle: one slice of compaction; false: nothing to do */

@@ -197,7 +197,8 @@ static struct db *try_db(struct store *s, bool create, enum db_result *r, char *
 {
 	store_env_count(s->env, s->folder);
 	s->failures = store_env_failures(s->env);
-	s->db = db_open(s->folder, s->env, create, r, why, whylen);
+	s->write_buffer = space_write_buffer(s);
+	s->db = db_open(s->folder, s->env, create, s->write_buffer, r, why, whylen);
 	return s->db;
 }
 

@@ -164,12 +164,13 @@ static void shrink(struct store *s, struct chunk *c, const uint64_t *wanted)
 	struct key k = key_chunk(c->block->position, c->rendering);
 	buf_clear(&cm->row);
 	chunk_compact(c, wanted, &cm->row);
-	commit_put_chunk(s, &k, &cm->row);
+	size_t written = commit_put_chunk(s, &k, &cm->row);
 	if (cm->nshrunk == cm->shrunk_cap) {
 		cm->shrunk_cap = cm->shrunk_cap ? cm->shrunk_cap * 2 : 64;
 		cm->shrunk = xrealloc(cm->shrunk, cm->shrunk_cap * sizeof(*cm->shrunk));
 	}
 	cm->shrunk[cm->nshrunk].chunk = c;
+	cm->shrunk[cm->nshrunk].written = written;
 	cm->shrunk[cm->nshrunk++].stored = chunk_bytes(c, wanted);
 	cm->garbage += c->written;
 }

@@ -2,7 +2,10 @@
  *
  * The hard idea: deleting a row frees nothing. LevelDB gives space back only when it rewrites the tables the row lies in, and
  * of itself it does that for busy key ranges alone. So the bytes of deleted rows are counted as garbage, and when there is enough of it the
- * reader thread walks once over all keys in slices, while the commit thread is not busy. */
+ * reader thread walks once over all keys in slices, while the commit thread is not busy.
+ *
+ * And what lies on disk is more than what is there: the log holds what its table will, and a compaction its old tables and its new ones, for a
+ * moment as much again as a small limit allows. Who is to give something back for good is judged by what will lie there afterwards (`settled`). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,8 +23,9 @@
 #define SLICE_BYTES (32u << 20)
 #define COMPACTION_MOST (128u << 20) /* what one compaction writes at most: a dozen tables of the first level and what they overlap */
 #define HOLD_US 60000000             /* what is known of what lies on disk is an estimate: so often compaction may try */
-#define GARBAGE_LEAST (2u * DB_WRITE_BUFFER)
-#define WORKING_BYTES (14u * DB_WRITE_BUFFER)
+#define WAIT_US 3000000              /* so long what comes in waits for room that is being made, before it is refused */
+#define WRITE_BUFFER_LEAST (1u << 20)
+#define WORKING_BYTES (40u << 20)    /* the second level, rewritten with each compaction of the first; and what becomes garbage while that is tidied away */
 
 struct space {
 	/* commit thread */
@@ -37,11 +41,14 @@ struct space {
 	bool releases;
 	/* lock */
 	bool has_reserve;
+	uint64_t live;                  /* bytes of rows that are there: counted, and never more than lies on disk */
+	uint64_t packed, unpacked;      /* of the last chunks put: how much smaller packing makes them */
 	uint64_t garbage;               /* bytes of rows deleted since the walk in progress began, or the last one ended */
 	uint64_t garbage_before;        /* as the walk began */
 	uint64_t yielded, yielded_before; /* of garbage: what history left, all of it at the old end */
 	uint64_t wants;                 /* what history should give back yet */
-	bool walking, urgent;
+	bool walking, urgent, waits;
+	int64_t passes;                 /* mono: since when the limit is near for what will go by itself; 0: it is not */
 	uint64_t walk_next, walk_end;   /* position the next slice begins at; and so far the walk goes */
 };
 
@@ -59,9 +66,41 @@ void space_free(struct space *sp)
 	free(sp);
 }
 
-void space_garbage(struct store *s, uint64_t bytes)
+/* A store with a small limit works with small tables: what it takes for a moment beside what is in it is a matter of their size. */
+size_t space_write_buffer(const struct store *s)
 {
-	s->space->garbage += bytes;
+	uint64_t fits = s->disk_limit / 64;
+	return s->disk_limit == 0 || fits > DB_WRITE_BUFFER ? DB_WRITE_BUFFER : fits > WRITE_BUFFER_LEAST ? (size_t)fits : WRITE_BUFFER_LEAST;
+}
+
+static uint64_t garbage_least(const struct store *s)
+{
+	return 2 * s->write_buffer;
+}
+
+void space_changed(struct store *s, const struct commit *c)
+{
+	struct space *sp = s->space;
+	sp->garbage += c->garbage;
+	sp->live += c->written;
+	sp->live -= c->garbage < sp->live ? c->garbage : sp->live;
+	sp->packed += c->packed_chunks;
+	sp->unpacked += c->unpacked;
+	if (sp->unpacked > 16u << 20) {
+		sp->packed /= 2;
+		sp->unpacked /= 2;
+	}
+}
+
+/* With the lock. What was counted is put right by what lies there: after a restart nobody knows it better, and tables are merged unasked. */
+static uint64_t settled(struct store *s)
+{
+	struct space *sp = s->space;
+	uint64_t disk = store_env_bytes(s->env);
+	sp->live = sp->live < disk ? sp->live : disk;
+	sp->garbage = sp->garbage < disk - sp->live ? sp->garbage : disk - sp->live;
+	sp->yielded = sp->yielded < sp->garbage ? sp->yielded : sp->garbage;
+	return sp->live + sp->garbage + (sp->has_reserve ? RESERVE_BYTES : 0);
 }
 
 /* What was deleted before the restart nobody has counted: what is on disk and can belong to nobody. */
@@ -74,6 +113,7 @@ void space_guess(struct store *s)
 		owed += 2 * l->bytes + l->dead_bytes;
 	}
 	s->space->garbage = disk > owed ? disk - owed : 0;
+	s->space->live = disk - s->space->garbage;
 }
 
 uint64_t space_taken(const struct store *s)
@@ -118,9 +158,9 @@ void space_failed(struct store *s)
 
 /* So far from the limit history yields: well before others are stopped, because what it leaves must be tidied away before it is room, and
  * because LevelDB, busy, has tables that wait for their first compaction, and those that this writes, beside what is wanted. */
-static uint64_t history_margin(uint64_t limit)
+static uint64_t history_margin(const struct store *s)
 {
-	uint64_t margin = limit / 5 > WORKING_BYTES ? limit / 5 : WORKING_BYTES;
+	uint64_t limit = s->disk_limit, working = 14 * s->write_buffer + WORKING_BYTES, margin = limit / 5 > working ? limit / 5 : working;
 	return margin < limit / 2 ? margin : limit / 2;
 }
 
@@ -129,22 +169,30 @@ static uint64_t history_margin(uint64_t limit)
 static uint64_t history_allowed(const struct store *s)
 {
 	const struct space *sp = s->space;
-	uint64_t margin = history_margin(s->disk_limit), most = s->disk_limit - margin + sp->garbage, early = s->disk_limit - margin / 4 * 3 + sp->yielded;
+	uint64_t margin = history_margin(s), most = s->disk_limit - margin + sp->garbage, early = s->disk_limit - margin / 4 * 3 + sp->yielded;
 	return s->disk_limit == 0 ? UINT64_MAX : most < early ? most : early;
 }
 
-static void look_at_history(struct store *s, bool held, uint64_t free_bytes, uint64_t needs)
+/* With the lock. About what history could give back at the most: what some buffer is owed stays, whether history holds it too or not. Less is nothing. */
+static uint64_t history_gives(const struct store *s, uint64_t most_owed)
+{
+	const struct space *sp = s->space;
+	double stays = sp->unpacked ? (double)most_owed * (double)sp->packed / (double)sp->unpacked : 0;
+	return stays < (double)sp->live / 16 * 15 ? sp->live - (uint64_t)stays : 0;
+}
+
+/* True: history has something to give. */
+static bool look_at_history(struct store *s, uint64_t most_owed, uint64_t free_bytes, uint64_t needs)
 {
 	struct space *sp = s->space;
-	uint64_t disk = space_taken(s), allowed = history_allowed(s);
+	uint64_t lies = settled(s), allowed = history_allowed(s), gives = history_gives(s, most_owed);
 	uint64_t room = free_bytes + sp->garbage, wanted = needs + needs / 4;
-	sp->wants = 0;
-	if (!held)
-		return;
-	if (disk > allowed)
-		sp->wants = disk - allowed;
+	sp->wants = lies > allowed ? lies - allowed : 0;
 	if (room < wanted && wanted - room > sp->wants)
 		sp->wants = wanted - room;
+	if (sp->wants > gives)
+		sp->wants = gives;
+	return gives > 0;
 }
 
 uint64_t space_wants(const struct store *s)
@@ -152,11 +200,11 @@ uint64_t space_wants(const struct store *s)
 	return s->space->wants;
 }
 
-void space_yielded(struct store *s, uint64_t bytes)
+void space_yielded(struct store *s, uint64_t bytes, bool all)
 {
 	struct space *sp = s->space;
 	store_lock(s);
-	sp->wants -= bytes < sp->wants ? bytes : sp->wants;
+	sp->wants -= all || bytes > sp->wants ? sp->wants : bytes;
 	sp->yielded += bytes;
 	store_unlock(s);
 }
@@ -189,7 +237,7 @@ static uint64_t compaction_needs(struct store *s)
 	store_unlock(s);
 	if (live > owed)
 		live = owed;
-	return (live < COMPACTION_MOST ? live : COMPACTION_MOST) + DB_WRITE_BUFFER;
+	return (live < COMPACTION_MOST ? live : COMPACTION_MOST) + s->write_buffer;
 }
 
 void space_hold(struct store *s)
@@ -210,7 +258,7 @@ static uint64_t look_at_hold(struct store *s, int64_t now, uint64_t free_bytes)
 	if (!store_env_holds(s->env))
 		return 0;
 	uint64_t needs = compaction_needs(s);
-	sp->releases = free_bytes >= needs || now - sp->held >= HOLD_US || s->counts.bytes_written - sp->held_written >= DB_WRITE_BUFFER / 2;
+	sp->releases = free_bytes >= needs || now - sp->held >= HOLD_US || s->counts.bytes_written - sp->held_written >= s->write_buffer / 2;
 	return sp->releases ? 0 : needs;
 }
 
@@ -220,6 +268,21 @@ bool space_releases(const struct store *s)
 }
 
 /* ---- limits */
+
+bool space_waits(const struct store *s)
+{
+	return s->space->waits;
+}
+
+/* With the lock. Near the limit, but not for what is there: tables that are being merged, garbage that is being tidied away. That passes, and who comes
+ * meanwhile need not be told to come again. */
+static void look_at_wait(struct store *s, int64_t now)
+{
+	struct space *sp = s->space;
+	bool passes = sp->urgent && sp->live + (sp->has_reserve ? RESERVE_BYTES : 0) + history_margin(s) / 2 <= s->disk_limit;
+	sp->passes = !passes ? 0 : sp->passes ? sp->passes : now;
+	sp->waits = passes && !sp->refuses[0] && now - sp->passes < WAIT_US;
+}
 
 static void refuse(struct space *sp, const char *why)
 {
@@ -241,10 +304,13 @@ static void look_at_limit(struct store *s, uint64_t free_bytes, uint64_t needs)
 		struct buffer *b = (struct buffer *)(uintptr_t)slot->value;
 		b->pressed = 0;
 		held = held || (b->history && b->ledger.buffered);
-		if (!most || b->ledger.bytes > most->ledger.bytes)
+		if (!b->history && (!most || b->ledger.bytes > most->ledger.bytes))
 			most = b;
 	}
-	look_at_history(s, held, free_bytes, needs);
+	sp->wants = 0;
+	look_at_wait(s, sp->looked);
+	sp->all_pressed = sp->all_pressed && !sp->waits;
+	held = held && look_at_history(s, most ? most->ledger.bytes : 0, free_bytes, needs);
 	if (sp->urgent && !held && most && most->ledger.bytes) {
 		sp->pressed = most;
 		/* Where much of what is on disk is garbage, dropping more messages would free nothing that tidying does not. */
@@ -263,7 +329,7 @@ void space_look(struct store *s)
 {
 	struct space *sp = s->space;
 	int64_t now = clock_mono_us();
-	if (now - sp->looked < LOOK_US && s->counts.bytes_written - sp->written < LOOK_BYTES)
+	if (now - sp->looked < (sp->waits ? LOOK_US / 10 : LOOK_US) && s->counts.bytes_written - sp->written < LOOK_BYTES)
 		return;
 	sp->looked = now;
 	sp->written = s->counts.bytes_written;
@@ -345,7 +411,8 @@ static bool next_slice(struct store *s, uint64_t newest, struct key *from, struc
 		*to = (struct key){ .n = 1, .p = { 0xff } };
 		return false;
 	}
-	uint64_t end = reach(s, begin, newest, SLICE_BYTES);
+	/* Of what history left next to nothing is written anew. */
+	uint64_t end = reach(s, begin, newest, sp->walk_end == UINT64_MAX ? 4 * s->write_buffer : SLICE_BYTES);
 	*from = key_chunk(begin, 0);
 	*to = key_chunk(end, UINT32_MAX);
 	sp->walk_next = end + 1;
@@ -357,12 +424,15 @@ bool space_tidy(struct store *s)
 	struct space *sp = s->space;
 	store_lock(s);
 	uint64_t newest = s->published, disk = store_env_bytes(s->env), kept = disk > sp->garbage ? disk - sp->garbage : 0;
-	bool all = sp->garbage > GARBAGE_LEAST && (sp->garbage > kept / 2 || sp->urgent);
+	uint64_t least = garbage_least(s), margin = history_margin(s);
+	bool near = s->disk_limit && disk + RESERVE_BYTES > s->disk_limit - margin;
+	uint64_t among = sp->garbage > sp->yielded ? sp->garbage - sp->yielded : 0;
+	bool all = among > least && (among > kept / 2 || sp->urgent);
 	/* Where history yields, garbage is at the old end alone, and rewriting the rest would give nothing back. */
-	bool old_end = !all && sp->yielded > GARBAGE_LEAST && sp->yielded > kept / 16;
+	bool old_end = !all && sp->yielded > least && (sp->yielded > kept / 16 || sp->urgent);
 	bool due = sp->walking || all || old_end;
 	/* Compaction has LevelDB's one background thread to itself; commits that are waiting would wait for it. */
-	bool calm = !s->tickets || sp->urgent || sp->wants || sp->garbage > 8u * GARBAGE_LEAST;
+	bool calm = !s->tickets || near || sp->urgent || sp->wants || sp->garbage > 8 * least;
 	if (due && calm && !sp->walking) {
 		sp->walking = true;
 		sp->walk_next = 0;
@@ -386,8 +456,8 @@ bool space_tidy(struct store *s)
 		return true;
 	store_lock(s);
 	sp->walking = false;
-	sp->garbage -= sp->garbage_before;
-	sp->yielded -= sp->yielded_before;
+	sp->garbage -= sp->garbage_before < sp->garbage ? sp->garbage_before : sp->garbage;
+	sp->yielded -= sp->yielded_before < sp->yielded ? sp->yielded_before : sp->yielded;
 	store_unlock(s);
 	return false;
 }

@@ -328,7 +328,8 @@ bool buffer_counts(struct store *s, uint32_t buffer, struct buffer_counts *out);
  * goes. Until this has been called nothing goes by age. Any thread.
  *
  * History yields. Where disk_limit or the disk's free space comes near, the oldest of all histories goes, before any buffer's policy acts and before
- * intake stops; while disk_limit is passed all the same, nothing more is kept. It is read by store_each_kept, oldest first, a history at a time:
+ * intake stops; while disk_limit is passed all the same, nothing more is kept. Where the limit
+ * is near only for what the database is merging or what is being tidied away, tickets wait for that, 3 s at most, before any of them is refused. It is read by store_each_kept, oldest first, a history at a time:
  * what was committed at the real time T (microseconds) or later lies at a position >= T. */
 void store_set_history(struct store *s, int64_t ttl_us);
 

@@ -326,13 +326,13 @@ static int verify(struct verifying *x, const char *folder, struct store_env *env
 {
 	enum db_result r;
 	store_env_count(env, folder);
-	x->db = db_open(folder, env, false, &r, why, whylen);
+	x->db = db_open(folder, env, false, 0, &r, why, whylen);
 	if (!x->db && r == DB_CORRUPT) {
 		if (rebuild(x->v, folder, env, why, why, whylen) < 0)
 			return -1;
 		if (!x->v->mend)
 			return 0;
-		x->db = db_open(folder, env, false, &r, why, whylen);
+		x->db = db_open(folder, env, false, 0, &r, why, whylen);
 	}
 	if (!x->db) {
 		if (r == DB_LOCKED)

@@ -289,7 +289,7 @@ static void test_what_was_left_unfinished_is_removed_and_nothing_else(void **sta
 	bed_close(&bed);
 	db_sweep(folder, bed.env);                      /* of a compaction that closing interrupted */
 	enum db_result r;
-	struct db *d = db_open(folder, bed.env, false, &r, why, sizeof(why));
+	struct db *d = db_open(folder, bed.env, false, 0, &r, why, sizeof(why));
 	assert_non_null(d);
 	store_env_quota(bed.env, store_env_bytes(bed.env) + (12u << 20));   /* of 24 MiB that it would write */
 	db_compact(d, "\0", 1, "\xff", 1);

@@ -81,7 +81,7 @@ static void plant(char kind, enum deed deed)
 	snprintf(folder, sizeof(folder), "%s/db", bed.dir);
 	struct store_env *env = store_env_new();
 	store_env_count(env, folder);
-	struct db *db = db_open(folder, env, false, &r, why, sizeof(why));
+	struct db *db = db_open(folder, env, false, 0, &r, why, sizeof(why));
 	assert_non_null(db);
 	struct db_iter *it = db_iter_new(db, &kind, 1);
 	struct db_batch *batch = db_batch_new();
