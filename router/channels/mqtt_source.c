@@ -26,6 +26,7 @@
 #define AGAIN_FIRST_US 200000
 #define AGAIN_MAX_US INT64_C(30000000)
 #define MENDING_US INT64_C(60000000)        /* what somebody has to mend is tried once a minute */
+#define THROWN_OUT 3u
 #define STEADY_US INT64_C(10000000)         /* a connection that stood so long was a good one */
 
 /* A message that is with the store, or waits for those before it. */
@@ -46,7 +47,7 @@ struct mqtt_source {
 	struct mqtt_settings *now, *coming;
 	struct mqtt_client *client;
 	struct event *timer;
-	unsigned epoch, failures;
+	unsigned epoch, failures, thrown_out;  /* thrown_out: without a word and soon, times in a row */
 	int64_t connected_at;               /* mono; 0: not */
 	bool known, subscribed;             /* it had a session before; with all the topics that are wanted */
 	unsigned answered, refused;         /* filters of this connection */
@@ -373,6 +374,9 @@ static void on_connected(void *arg, const struct mqtt_granted *g)
 	if (!g->session_present && s->known)
 		log_warn(s->log_name, "session-lost", "server=%s client_id=%s hint=%s", log_quote(s->now->peer), log_quote(s->now->client_id),
 			log_quote("the broker has forgotten us, and with us what was published since the connection ended: let it keep sessions on its disk, and longer"));
+	if (g->session_expiry < s->now->session && s->now->version == MQTT_5)
+		log_warn(s->log_name, "short-session", "server=%s seconds=%lu hint=%s", log_quote(s->now->peer), (unsigned long)g->session_expiry,
+			log_quote("the broker keeps what comes while we are away for so long only, not for `session`: see its own bound"));
 	for (unsigned i = 0; i < s->ngone; i++) {
 		mqtt_client_unsubscribe(s->client, (const char *const *)&s->gone[i], 1);
 		free(s->gone[i]);
@@ -416,10 +420,11 @@ static void on_subscribed(void *arg, struct mqtt_text codes)
 static void after_end(struct mqtt_source *s, const struct mqtt_ending *e, int64_t stood_us)
 {
 	uint64_t times = 1;
-	bool mend = e->how == MQTT_CERTIFICATE || (e->how == MQTT_REFUSED && e->reason != MQTT_UNAVAILABLE && e->reason != MQTT_BUSY &&
-		e->reason != MQTT_CONNECTION_RATE && e->reason != MQTT_QUOTA_EXCEEDED && e->reason != MQTT_REFUSAL);
+	bool mend = e->how == MQTT_CERTIFICATE || (e->how == MQTT_REFUSED && !mqtt_refusal_passes(e->reason));
 	const char *hint = "it connects again by itself, and what was not acknowledged comes again; look at the broker if this lasts";
+	char words[400];
 
+	s->thrown_out = e->was_connected && stood_us < STEADY_US && (e->how == MQTT_CLOSED || e->how == MQTT_CUT) ? s->thrown_out + 1 : 0;
 	if (e->how == MQTT_DISCONNECTED && e->reason == MQTT_TAKEN_OVER) {
 		/* Two that come back at once throw each other out for ever. */
 		log_error(s->log_name, "taken-over", "server=%s client_id=%s hint=%s", log_quote(s->now->peer), log_quote(s->now->client_id),
@@ -433,9 +438,13 @@ static void after_end(struct mqtt_source *s, const struct mqtt_ending *e, int64_
 		again_in(s, MENDING_US);
 		return;
 	}
-	if (e->was_connected && stood_us < STEADY_US && e->how == MQTT_CLOSED && s->now->version == MQTT_311)
-		hint = "it connects again by itself; if it goes on so, another client may use the same `client-id`, which 3.1.1 has no words for";
-	if (seldom(&s->told_ended, clock_mono_us(), &times))
+	if (s->thrown_out >= THROWN_OUT) {
+		/* 3.1.1 has no words for a takeover, and not every broker of 5 finds them. */
+		hint = "it connects again by itself; another client may use the same `client-id`: then give one of the two another";
+		snprintf(words, sizeof words, "%.200s, soon after it took us, %u times in a row: does another client use the same `client-id`?", e->why, s->thrown_out);
+		show(s, false, words);
+	}
+	if (seldom(&s->told_ended, clock_mono_us(), &times) || s->thrown_out == THROWN_OUT)
 		log_warn(s->log_name, "disconnected", "server=%s reason=%s times=%llu hint=%s", log_quote(s->now->peer), log_quote(e->why), (unsigned long long)times,
 			log_quote(hint));
 	again(s);
@@ -498,7 +507,7 @@ static void dial(struct mqtt_source *s)
 	const struct mqtt_settings *n = s->now;
 
 	s->client = mqtt_client_new(s->loop->base, &(struct mqtt_client_settings){
-		.to = &n->to, .tls = n->tls, .window = 1, .message_max = n->message_max, .timeout_us = TIMEOUT_US,
+		.to = &n->to, .tls = n->tls, .window = 1, .others = n->ntopics + s->ngone, .message_max = n->message_max, .timeout_us = TIMEOUT_US,
 		.connect = { .version = n->version, .client_id = text_of(n->client_id), .username = text_of(n->username), .password = text_of(n->password),
 		             .keep_alive = (uint16_t)n->keep_alive, .session_expiry = n->session, .receive_maximum = (uint16_t)n->window },
 	}, &calls, s);

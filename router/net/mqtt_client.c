@@ -1,9 +1,6 @@
 /* mqtt_client.c - see mqtt_client.h.
  *
- * The hard idea is the table of packet ids. Ids rise from 1 to 65535 and begin again, so that an acknowledgement which comes twice, or late,
- * finds nothing: its id is given again only 65535 messages later. What is in flight therefore lies close together, and a small table with the
- * id's low bits as place holds it; where a place is still taken (an old message that is not acknowledged while younger ones are), its id
- * is passed over. */
+ * The hard idea is in mqtt_ids.h: which packet id is for what. Here is the rest: connecting, keeping alive, handing over, ending. */
 #include "net/mqtt_client.h"
 
 #include <assert.h>
@@ -14,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "net/mqtt_ids.h"
 #include "net/tls.h"
 #include "net/wire.h"
 
@@ -22,10 +20,8 @@
 #define FRONT_MAX 65536u
 #define OUTPUT_MAX (1u << 20)
 #define GOODBYE_US INT64_C(2000000)
-#define OTHERS_MAX 16u                       /* SUBSCRIBE and UNSUBSCRIBE under way */
+#define OTHERS_MIN 16u                       /* SUBSCRIBE and UNSUBSCRIBE under way, where nobody says how many */
 
-enum use { FREE, PUBLISHED, SUBSCRIBING, UNSUBSCRIBING };
-struct flight { uint32_t token; uint16_t id; uint8_t use; };
 enum asker { OURS, OWNERS };
 
 struct mqtt_client {
@@ -36,9 +32,8 @@ struct mqtt_client {
 	bool connected, held, leaving, over;
 	bool *alive;                     /* on the stack of whoever calls back */
 	/* ours */
-	struct flight *flights;
-	unsigned mask, window, in_flight;
-	uint16_t next_id;
+	struct mqtt_ids ids;             /* token: the owner's of a message, the number of filters of a SUBSCRIBE */
+	unsigned window, in_flight;
 	bool freed;                      /* of the window, in this turn */
 	/* theirs */
 	unsigned unacknowledged, receive_maximum;
@@ -49,7 +44,9 @@ struct mqtt_client {
 	/* time */
 	struct event *timer;
 	int64_t timeout_us, keep_us, tick, deadline;   /* deadline: 0, or it must have spoken by then */
-	bool wrote, heard;
+	int64_t answer_by;               /* 0, or the next of `asked` must be answered by then */
+	unsigned asked;                  /* SUBSCRIBE and UNSUBSCRIBE without an answer */
+	bool wrote, heard, clean;
 	struct buf pings;                /* enum asker of each that was not answered */
 	struct buf out;
 	uint16_t keep_alive;
@@ -68,7 +65,7 @@ static void release(struct mqtt_client *c)
 	buf_fini(&c->front);
 	buf_fini(&c->pings);
 	buf_fini(&c->out);
-	free(c->flights);
+	mqtt_ids_fini(&c->ids);
 	free(c);
 }
 
@@ -108,24 +105,6 @@ static void send_out(struct mqtt_client *c)
 		buf_clear(&c->out);
 }
 
-static struct flight *place(struct mqtt_client *c, uint16_t id)
-{
-	return &c->flights[id & c->mask];
-}
-
-/* A free id. There is one: the table has twice as many places as can be in flight. */
-static struct flight *take_id(struct mqtt_client *c, enum use use, uint32_t token)
-{
-	struct flight *f;
-
-	do {
-		c->next_id = c->next_id == 65535 ? 1 : (uint16_t)(c->next_id + 1);
-		f = place(c, c->next_id);
-	} while (f->use != FREE);
-	*f = (struct flight){ .token = token, .id = c->next_id, .use = (uint8_t)use };
-	return f;
-}
-
 bool mqtt_client_is_connected(const struct mqtt_client *c)
 {
 	return c->connected;
@@ -147,7 +126,7 @@ void mqtt_client_publish(struct mqtt_client *c, const struct mqtt_publish *m, ui
 
 	assert(c->connected);
 	if (m->qos) {
-		with.id = take_id(c, PUBLISHED, token)->id;
+		with.id = mqtt_ids_take(&c->ids, MQTT_PUBLISHED, token);
 		c->in_flight++;
 	}
 	mqtt_write_publish(&c->out, c->version, &with);
@@ -166,16 +145,28 @@ void mqtt_client_ack(struct mqtt_client *c, uint16_t id, unsigned reason)
 	c->beyond = false;
 }
 
+static void arm(struct mqtt_client *c);
+
+static void asked(struct mqtt_client *c)
+{
+	c->asked++;
+	if (!c->answer_by)
+		c->answer_by = clock_mono_us() + c->timeout_us;
+	arm(c);
+}
+
 void mqtt_client_subscribe(struct mqtt_client *c, const char *const *filters, unsigned n, unsigned qos, bool new_only)
 {
-	mqtt_write_subscribe(&c->out, c->version, take_id(c, SUBSCRIBING, 0)->id, filters, n, qos, new_only);
+	mqtt_write_subscribe(&c->out, c->version, mqtt_ids_take(&c->ids, MQTT_SUBSCRIBING, n), filters, n, qos, new_only);
 	send_out(c);
+	asked(c);
 }
 
 void mqtt_client_unsubscribe(struct mqtt_client *c, const char *const *filters, unsigned n)
 {
-	mqtt_write_unsubscribe(&c->out, c->version, take_id(c, UNSUBSCRIBING, 0)->id, filters, n);
+	mqtt_write_unsubscribe(&c->out, c->version, mqtt_ids_take(&c->ids, MQTT_UNSUBSCRIBING, n), filters, n);
 	send_out(c);
+	asked(c);
 }
 
 /* ---- goodbye ---------------------------------------------------------------------------------------------------------------------- */
@@ -237,7 +228,11 @@ static bool look_beyond(struct mqtt_client *c, const char *p, size_t n)
 
 static void arm(struct mqtt_client *c)
 {
-	int64_t at = c->deadline && (!c->keep_us || c->deadline < c->tick) ? c->deadline : c->keep_us ? c->tick : 0, wait = at - clock_mono_us();
+	int64_t at = c->deadline && (!c->keep_us || c->deadline < c->tick) ? c->deadline : c->keep_us ? c->tick : 0, wait;
+
+	if (c->answer_by && (!at || c->answer_by < at))
+		at = c->answer_by;
+	wait = at - clock_mono_us();
 	struct timeval tv = { .tv_sec = wait > 0 ? wait / 1000000 : 0, .tv_usec = wait > 0 ? wait % 1000000 : 0 };
 
 	if (at)
@@ -267,8 +262,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	int64_t now = clock_mono_us();
 
 	(void)fd; (void)what;
-	if (deaf(c))
+	if (deaf(c)) {
 		c->deadline = 0;
+		c->answer_by = c->answer_by ? now + c->timeout_us : 0;
+	}
+	if (c->answer_by && now >= c->answer_by) {
+		over(c, MQTT_SILENT, 0, false, "no answer to a subscription in time");
+		return;
+	}
 	if (c->deadline && now >= c->deadline) {
 		over(c, c->connected ? MQTT_SILENT : MQTT_UNREACHABLE, 0, false, c->connected ? "no answer to a ping in time" : "it did not take us in time");
 		return;
@@ -326,14 +327,18 @@ static void take_connack(struct mqtt_client *c, const struct mqtt_packet *m)
 		over(c, MQTT_REFUSED, m->reason, false, explain(c, "the server refuses us", m));
 		return;
 	}
+	if (m->session_present && c->clean && c->version == MQTT_5) { /* [MQTT-3.2.2-4] */
+		broken(c, MQTT_PROTOCOL_ERROR, "it speaks of a session, and a clean start was asked for");
+		return;
+	}
 	if (theirs < c->window)
 		c->window = theirs;
 	if (g.packet_max > MQTT_PACKET_MAX)
 		g.packet_max = MQTT_PACKET_MAX;
 	g.window = c->window;
 	c->connected = true;
-	/* Three quarters of what was promised, so that a ping that is late is not too late. */
-	c->keep_us = g.keep_alive * INT64_C(750000);
+	/* Whatever was written last was written at most two ticks before the next ping: three quarters of what was promised. */
+	c->keep_us = g.keep_alive * INT64_C(375000);
 	c->tick = clock_mono_us() + c->keep_us;
 	c->deadline = 0;
 	arm(c);
@@ -342,12 +347,12 @@ static void take_connack(struct mqtt_client *c, const struct mqtt_packet *m)
 
 static void take_puback(struct mqtt_client *c, const struct mqtt_packet *m)
 {
-	struct flight *f = place(c, m->id);
+	struct mqtt_id *f = mqtt_ids_find(&c->ids, m->id, MQTT_PUBLISHED);
 
 	/* What is not in flight was acknowledged before: a server that says so twice does no harm. */
-	if (f->use != PUBLISHED || f->id != m->id)
+	if (!f)
 		return;
-	f->use = FREE;
+	f->use = MQTT_FREE;
 	c->in_flight--;
 	c->freed = true;
 	if (c->calls.acked)
@@ -356,11 +361,16 @@ static void take_puback(struct mqtt_client *c, const struct mqtt_packet *m)
 
 static void take_suback(struct mqtt_client *c, const struct mqtt_packet *m)
 {
-	struct flight *f = place(c, m->id);
+	struct mqtt_id *f = mqtt_ids_find(&c->ids, m->id, m->kind == MQTT_SUBACK ? MQTT_SUBSCRIBING : MQTT_UNSUBSCRIBING);
 
-	if (f->id != m->id || f->use != (m->kind == MQTT_SUBACK ? SUBSCRIBING : UNSUBSCRIBING))
+	if (!f)
 		return;
-	f->use = FREE;
+	f->use = MQTT_FREE;
+	c->answer_by = --c->asked ? clock_mono_us() + c->timeout_us : 0;
+	if (m->codes.n != f->token && (m->kind == MQTT_SUBACK || c->version == MQTT_5)) {
+		broken(c, MQTT_PROTOCOL_ERROR, "an answer to another number of subscriptions than were asked for");
+		return;
+	}
 	if (m->kind == MQTT_SUBACK && c->calls.subscribed)
 		c->calls.subscribed(c->arg, m->codes);
 }
@@ -553,7 +563,6 @@ struct mqtt_client *mqtt_client_new(struct event_base *base, const struct mqtt_c
 {
 	static const struct wire_calls wire_calls = { .input = on_input, .room = on_room, .end = on_wire_end };
 	struct mqtt_client *c = xcalloc(1, sizeof *c);
-	unsigned places = 64;
 
 	c->calls = *calls;
 	c->arg = arg;
@@ -564,10 +573,8 @@ struct mqtt_client *mqtt_client_new(struct event_base *base, const struct mqtt_c
 	c->timeout_us = s->timeout_us;
 	c->keep_alive = s->connect.keep_alive;
 	c->session_expiry = s->connect.session_expiry;
-	while (places < 2 * (c->window + OTHERS_MAX) && places < 65536)
-		places *= 2;
-	c->flights = xcalloc(places, sizeof *c->flights);
-	c->mask = places - 1;
+	c->clean = s->connect.clean;
+	mqtt_ids_init(&c->ids, c->window + (s->others > OTHERS_MIN ? s->others : OTHERS_MIN));
 	c->timer = evtimer_new(base, on_timer, c);
 	c->more = evtimer_new(base, on_more, c);
 	c->deadline = clock_mono_us() + c->timeout_us;

@@ -70,7 +70,7 @@ struct mqtt_client_calls {
 	/* A message came. With QoS 1 it is to be acknowledged, in the order of coming (mqtt_client_ack). May be NULL where nothing is subscribed to. 64 bytes
 	 * behind the payload are readable. */
 	void (*arrived)(void *arg, const struct mqtt_arrival *m);
-	/* One code for each filter of the oldest SUBSCRIBE that was not answered; above 0x7F they are refusals. May be NULL. */
+	/* One code for each filter of a SUBSCRIBE; above 0x7F they are refusals. The answers come in the order of asking. May be NULL. */
 	void (*subscribed)(void *arg, struct mqtt_text codes);
 	/* The server has read all that was written before the oldest mqtt_client_ping that was not answered. May be NULL. */
 	void (*pong)(void *arg);
@@ -86,8 +86,9 @@ struct mqtt_client_settings {
 	const char *bind;                /* local address or interface; NULL: any */
 	struct mqtt_connect connect;     /* receive_maximum bounds what is read before it is acknowledged; 0: 65535 */
 	unsigned window;                 /* of ours, at most; 1 to 65535 */
+	unsigned others;                 /* SUBSCRIBE and UNSUBSCRIBE that will be under way at a time; up to 16 need not be told */
 	size_t message_max;              /* of packets that come; 0: 64 KiB */
-	int64_t timeout_us;              /* until the server has taken us, and for its answer to a ping */
+	int64_t timeout_us;              /* until the server has taken us, and for its answer to a ping or a subscription */
 };
 
 /* Begin to connect. Texts are needed during the call only. Never NULL: trouble is told by ended. */

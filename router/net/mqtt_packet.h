@@ -40,6 +40,8 @@ enum mqtt_reason {
 };
 /* What a code means, for people. Never NULL. */
 const char *mqtt_reason_text(unsigned code);
+/* A CONNACK that refuses us with this passes by itself (busy, unavailable, quota, …); after others somebody has to mend something. */
+bool mqtt_refusal_passes(unsigned code);
 
 /* ---- reading -------------------------------------------------------------------------------------------------------------- */
 

@@ -405,3 +405,14 @@ const char *mqtt_reason_text(unsigned code)
 
 	return code < 256 && texts[code] ? texts[code] : code < 0x80 ? "a code of unknown meaning" : "refused with a code of unknown meaning";
 }
+
+bool mqtt_refusal_passes(unsigned code)
+{
+	switch (code) {
+	case MQTT_REFUSAL: case 0x83: case MQTT_UNAVAILABLE: case MQTT_BUSY: case MQTT_SHUTTING_DOWN: case MQTT_KEEP_ALIVE_TIMEOUT: case MQTT_ID_IN_USE:
+	case MQTT_RECEIVE_MAXIMUM_EXCEEDED: case MQTT_RATE_TOO_HIGH: case MQTT_QUOTA_EXCEEDED: case MQTT_ADMINISTRATIVE: case MQTT_CONNECTION_RATE: case 0xA0:
+		return true;
+	default:
+		return false;
+	}
+}

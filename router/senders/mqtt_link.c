@@ -20,12 +20,14 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/topic.h"
 #include "net/tls.h"
 
 #define HANG_UPS 3u
 #define IDLE_US INT64_C(60000000)      /* a device's connection that has nothing to do */
 #define DEVICES_MAX 1000u              /* connections of devices at a time */
 #define CLIENT_ID_MAX 512
+#define IDENT_MAX 128u                 /* in a client id */
 
 static void give_place(struct sender *s);
 
@@ -177,18 +179,6 @@ static void suspect(struct link *l, const struct mqtt_ending *e)
 	l->hung_up = 0;
 }
 
-/* What a refusal of the whole connection means. */
-static enum verdict judge_refusal(unsigned reason)
-{
-	switch (reason) {
-	case MQTT_REFUSAL: case 0x83: case MQTT_UNAVAILABLE: case MQTT_BUSY: case MQTT_SHUTTING_DOWN: case MQTT_KEEP_ALIVE_TIMEOUT: case MQTT_ID_IN_USE:
-	case MQTT_RECEIVE_MAXIMUM_EXCEEDED: case MQTT_RATE_TOO_HIGH: case MQTT_QUOTA_EXCEEDED: case MQTT_ADMINISTRATIVE: case MQTT_CONNECTION_RATE: case 0xA0:
-		return VERDICT_RETRY;
-	default:
-		return VERDICT_BLOCKED;
-	}
-}
-
 static void on_ended(void *arg, const struct mqtt_ending *e)
 {
 	struct link *l = arg;
@@ -204,7 +194,7 @@ static void on_ended(void *arg, const struct mqtt_ending *e)
 		v = VERDICT_BLOCKED;
 	}
 	if (e->how == MQTT_REFUSED)
-		v = judge_refusal(e->reason);
+		v = mqtt_refusal_passes(e->reason) ? VERDICT_RETRY : VERDICT_BLOCKED;
 	snprintf(words, sizeof words, "%s%s", hint, e->why);
 	if (e->how == MQTT_DISCONNECTED && e->reason == MQTT_TAKEN_OVER) {
 		/* Whoever comes back at once is thrown out again, and throws the other out: wait, and tell. */
@@ -398,7 +388,10 @@ static void client_id(const struct link *l, char out[CLIENT_ID_MAX])
 		buf_adds(&b, given);
 	else
 		buf_addf(&b, "sluice-%012" PRIx64, own & UINT64_C(0xFFFFFFFFFFFF));
-	if (l->ident)
+	/* What is long, or holds what a client id must not, stands there as a number of its own. */
+	if (l->ident && (l->ident_len > IDENT_MAX || !topic_text_is_good(l->ident, l->ident_len)))
+		buf_addf(&b, "-%016" PRIx64, hash_stable(l->ident, l->ident_len));
+	else if (l->ident)
 		buf_addf(&b, "-%.*s", (int)l->ident_len, l->ident);
 	else if (l->number)
 		buf_addf(&b, "-%u", l->number + 1);

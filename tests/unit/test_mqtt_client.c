@@ -163,12 +163,13 @@ static void test_granted(void **state)
 	struct heard *h = *state;
 	struct mqtt_client_settings s = settings(MQTT_5);
 
+	s.connect.clean = false;
 	s.connect.session_expiry = 100;
 	s.connect.receive_maximum = 10;
 	s.connect.keep_alive = 60;
 	s.window = 100;
 	begin(h, &s);
-	far_expect(&h->far, "10 17 00 04 'MQTT' 05 02 00 3C 08 11 00 00 00 64 21 00 0A 00 02 'me'");
+	far_expect(&h->far, "10 17 00 04 'MQTT' 05 00 00 3C 08 11 00 00 00 64 21 00 0A 00 02 'me'");
 	assert_false(mqtt_client_has_room(h->c));
 	far_say(&h->far, "20 12 01 00 0F 21 00 14 27 00 00 04 00 25 00 11 00 00 00 32");
 	far_until(&h->far, h->connected);
@@ -324,8 +325,12 @@ static void test_keep_alive(void **state)
 	s.timeout_us = 200000 * UNIT_PATIENCE;
 	begin_taken(h, &s, "20 06 00 00 03 13 00 01");
 	from = clock_mono_us();
+	publish(h, 1);
+	far_expect(&h->far, "32 07 00 01 't' 00 01 00 'x'");
+	far_say(&h->far, "40 02 00 01");
 	far_expect(&h->far, "C0 00");
-	assert_true(clock_mono_us() - from > 500000 && clock_mono_us() - from < 20000000);
+	/* never longer than was promised after what was written last, which was at the very beginning */
+	assert_true(clock_mono_us() - from > 370000 && clock_mono_us() - from < 1000000 * UNIT_PATIENCE);
 	far_say(&h->far, "D0 00");
 	far_expect(&h->far, "C0 00");
 	assert_int_equal(h->ended, 0);
@@ -355,6 +360,48 @@ static void test_messages(void **state)
 	far_expect(&h->far, "40 02 00 07");
 	mqtt_client_unsubscribe(h->c, filters, 1);
 	far_expect(&h->far, "A2 07 00 02 00 03 'a/#'");
+}
+
+/* Hundreds of filters, one a packet, and none of them answered yet. */
+static void test_many_filters(void **state)
+{
+	enum { MANY = 1500 };
+	struct heard *h = *state;
+	struct mqtt_client_settings s = settings(MQTT_311);
+	static const char *const filters[] = { "a/#" };
+
+	s.others = MANY;
+	begin_taken(h, &s, "20 02 00 00");
+	for (unsigned i = 0; i < MANY; i++)
+		mqtt_client_unsubscribe(h->c, filters, 1);
+	far_until(&h->far, h->far.got.len == MANY * 9);
+	assert_memory_equal(h->far.got.p + 9 * (MANY - 1) + 2, "\x05\xDC", 2);
+}
+
+static void test_subscription_answered_wrongly(void **state)
+{
+	static const char *const says[] = { "90 04 00 01 00 01", "90 06 00 01 00 01 01 01", "B0 04 00 01 00 00", "90 05 00 02 00 01 01", "" };
+	static const char *const filters[] = { "a/#", "b" };
+	struct heard *h = *state;
+	struct mqtt_client_settings s = settings(MQTT_5);
+
+	for (unsigned i = 0; i < sizeof says / sizeof *says; i++) {
+		bool ignored = i >= 2; /* of another packet, or none at all: then the time is up */
+
+		s.timeout_us = ignored ? 100000 * UNIT_PATIENCE : 20000000;
+		begin_taken(h, &s, "20 03 00 00 00");
+		mqtt_client_subscribe(h->c, filters, 2, 1, false);
+		far_say(&h->far, says[i]);
+		far_until(&h->far, h->ended);
+		assert_non_null(strstr(h->why, ignored ? "no answer to a subscription" : "another number of subscriptions"));
+		assert_int_equal(h->end.how, ignored ? MQTT_SILENT : MQTT_BROKEN);
+		assert_int_equal(h->ncodes, 0);
+		mqtt_client_free(h->c);
+		h->c = NULL;
+		far_hang_up(&h->far);
+		buf_clear(&h->far.got);
+		h->ended = h->connected = 0;
+	}
 }
 
 /* 3.1.1 has no words for such a bound, and not every server of MQTT 5 keeps to it: what is beyond it waits, and what is no message does not. */
@@ -487,6 +534,8 @@ static void test_not_mqtt(void **state)
 	static const struct { bool taken; const char *say, *answer; } all[] = {
 		{ false, "'HTTP/1.1 400'", "" }, { false, "40 02 00 01", "" }, { true, "20 03 00 00 00", "E0 01 82" }, { true, "F0 00", "E0 01 81" },
 		{ true, "32 04 00 01 't' 00", "E0 01 81" }, { true, "90 FF FF 7F", "E0 01 95" }, { true, "30 80 80 80 80", "E0 01 81" },
+		{ false, "20 03 01 00 00", "" }, { true, "34 06 00 01 't' 00 01 00", "E0 01 81" }, { true, "30 04 00 01 00 00", "E0 01 81" },
+		{ true, "30 05 00 02 C3 28 00", "E0 01 81" }, { true, "32 09 00 01 't' 00 01 03 23 00 05", "E0 01 81" }, { true, "62 02 00 01", "E0 01 81" },
 	};
 	struct heard *h = *state;
 	struct mqtt_client_settings s = settings(MQTT_5);
@@ -543,6 +592,8 @@ int main(void)
 		TEST(test_pong_after_what_was_written),
 		TEST(test_keep_alive),
 		TEST(test_messages),
+		TEST(test_many_filters),
+		TEST(test_subscription_answered_wrongly),
 		TEST(test_bounded_in_311),
 		TEST(test_bounded_in_5),
 		TEST(test_bounded_and_heard),

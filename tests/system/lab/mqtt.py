@@ -177,6 +177,7 @@ class Connection:
             if broker.answer_pings:
                 self.send(packet(PINGRESP, b""))
         elif kind == DISCONNECT:
+            broker.goodbyes.append(body[0] if body else 0)
             raise EOFError
 
 
@@ -184,11 +185,13 @@ class Broker:
     """A broker whose answers are chosen by the test.
 
     answer(publish) -> 0 or a reason code: PUBACK; None: none, ever; "later": it is put into self.held, for the test to acknowledge;
-    "close", "reset": hang up; a float: acknowledge after so many seconds; ("goodbye", reason): DISCONNECT and hang up."""
+    "close", "reset": hang up; a float: acknowledge after so many seconds; ("goodbye", reason): DISCONNECT and hang up.
+    suback(filter, qos) -> the code for that filter."""
 
-    def __init__(self, port=None, answer=lambda p: 0, connack=lambda c: (0, b""), max_inflight=20):
+    def __init__(self, port=None, answer=lambda p: 0, connack=lambda c: (0, b""), max_inflight=20, suback=lambda f, qos: qos):
         self.port = port or free_port()
-        self.answer, self.connack, self.max_inflight = answer, connack, max_inflight
+        self.answer, self.connack, self.max_inflight, self.suback = answer, connack, max_inflight, suback
+        self.goodbyes = []
         self.received, self.connects, self.held, self.subscriptions, self.acked = [], [], [], [], []
         self.sessions, self.pings, self.answer_pings, self.faults = {}, 0, True, []
         self.lock = threading.RLock()
@@ -329,7 +332,7 @@ class Broker:
         while at < len(body):
             n = int.from_bytes(body[at:at + 2], "big")
             filters.append((body[at + 2:at + 2 + n].decode(), body[at + 2 + n]))
-            codes += bytes([filters[-1][1] & 3])
+            codes += bytes([self.suback(filters[-1][0], filters[-1][1] & 3)])
             at += 3 + n
         with self.lock:
             for f, options in filters:
