@@ -12,11 +12,15 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "channels/listening.h"
 #include "net/http_server.h"
 #include "net/tls.h"
 #include "plan/plan.h"
+
+#define LEAVING_MAX 16u
+#define LEAVING_US (60 * INT64_C(1000000))
 
 struct listening {
 	struct listening *next;
@@ -27,6 +31,7 @@ struct listening {
 	int fd;
 	struct addr addr;
 	struct intake_loop *reader;            /* udp: who reads it; NULL: prepared */
+	int read_fd;                           /* its socket, which that worker owns, and keeps at least until it is told to drain it */
 	bool wanted;                           /* by the plan that is being prepared */
 	bool shared;                           /* it makes room for another one on its port, which will replace it */
 	struct tls_server *tls, *tls_next;
@@ -38,6 +43,9 @@ struct channel_type {
 	const struct listening_ops *ops;
 	struct listening *listenings;
 	uint64_t ids;
+	struct addr leaving[LEAVING_MAX];      /* sockets of datagrams that workers were told to drain, the newest of them … */
+	int64_t left_us[LEAVING_MAX];          /* … and when */
+	unsigned nleaving;
 	struct intake_loop **loops;            /* that have a part */
 	unsigned nloops;
 	struct net_quota own, memory;
@@ -222,6 +230,29 @@ static int listening_want(struct channel_type *t, const struct channel *c, const
 	return 0;
 }
 
+static int socket_of(const struct listening *l)
+{
+	return l->listener ? http_listener_fd(l->listener) : l->reader ? l->read_fd : -1;
+}
+
+/* A socket of datagrams is closed by its worker, when the last of them is answered. It makes room at once: the next reload may want its address. */
+static void leave(struct channel_type *t, const struct listening *l)
+{
+	unsigned at = t->nleaving++ % LEAVING_MAX;
+
+	addr_share(l->read_fd, true);
+	t->leaving[at] = l->addr;
+	t->left_us[at] = clock_mono_us();
+}
+
+static bool is_leaving(const struct channel_type *t, const struct addr *a)
+{
+	for (unsigned i = 0; i < t->nleaving && i < LEAVING_MAX; i++)
+		if (addr_same_port(&t->leaving[i], a) && clock_mono_us() - t->left_us[i] < LEAVING_US)
+			return true;
+	return false;
+}
+
 /* All that is wanted is known. What is not, and covers this port (0.0.0.0:8080, where 127.0.0.1:8080 is wanted now), makes room. */
 static int listening_bind(struct channel_type *t, struct listening *l, char *why, size_t whylen)
 {
@@ -232,12 +263,12 @@ static int listening_bind(struct channel_type *t, struct listening *l, char *why
 		return 0;
 	l->fd = addr_listen(&l->addr, fault, sizeof fault);
 	for (struct listening *o = t->listenings; l->fd < 0 && o; o = o->next) {
-		if (o->wanted || !o->listener || !addr_same_port(&o->addr, &l->addr))
+		if (o->wanted || socket_of(o) < 0 || !addr_same_port(&o->addr, &l->addr))
 			continue;
-		addr_share(http_listener_fd(o->listener), true);
+		addr_share(socket_of(o), true);
 		room = o->shared = true;
 	}
-	if (room)
+	if (l->fd < 0 && (room || is_leaving(t, &l->addr)))
 		l->fd = addr_listen_beside(&l->addr, fault, sizeof fault);
 	if (l->fd >= 0)
 		return 0;
@@ -344,7 +375,7 @@ void listening_abort(struct channel_type *t)
 		l->files_next = NULL;
 		l->wanted = false;
 		if (l->shared)
-			addr_share(http_listener_fd(l->listener), false);
+			addr_share(socket_of(l), false);
 		l->shared = false;
 		at = &l->next;
 	}
@@ -359,7 +390,8 @@ static void begin(struct channel_type *t, struct listening *l)
 		loop_used(t, l->reader);
 		e = errand_new(t, l->reader, run_adopt_datagrams);
 		e->id = l->id;
-		e->fd = l->fd;
+		e->fd = l->read_fd = l->fd;
+		addr_share(l->fd, false);
 		memcpy(e->key, l->key, sizeof e->key);
 		post(e);
 	} else {
@@ -383,6 +415,8 @@ void listening_commit(struct channel_type *t, const struct plan *now)
 	while ((l = *at)) {
 		if (!l->wanted) {
 			*at = l->next;
+			if (l->reader)
+				leave(t, l);
 			drain_everywhere(t, l->id);
 			log_info(l->object, "closed", "address=%s", log_quote(l->key));
 			drop(l);

@@ -3,6 +3,7 @@ import base64
 import http.server
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -280,3 +281,80 @@ def test_while_there_is_no_token_the_stream_holds(tmp_path, program, load, login
         p.drained()
     assert login.taken == 100 and balanced(p.stream("s"))
     assert SECRET not in p.log() + json.dumps(p.status())
+
+
+# ---- odd answers -------------------------------------------------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+# (what is answered, does the far end then close, does that say the batch was taken)
+ODD = [
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3 + OK, False, True),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n1;a=b\r\n{\r\n1\r\n}\r\n0\r\nX-T: 1\r\n\r\n", False, True),
+    (OK, True, True),                                                    # without a word of closing
+    (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", True, True),
+    (b"HTTP/1.0 200 OK\r\n\r\nthanks", True, True),
+    (b"HTTP/1.1 204 No Content\r\n\r\n", False, True),
+    (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", False, True),
+    (OK + b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", False, True),  # one answer too many: it is nobody's
+    (b"HTTP/1.1 100 Continue\r\n\r\n", True, False),
+    (b"HTTP/1.1 200 OK\r\nContent-Le", True, False),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", True, False),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", True, False),
+    (b"nonsense\r\n\r\n", True, False),
+    (b"", True, False),
+]
+
+
+def test_odd_answers_lose_nothing_and_refuse_nothing(tmp_path, program, load):
+    """Each of ODD in turn; a connection kept alive is often closed, in good order or not, just when the next request is on its way."""
+    listener, taken, said = socket.create_server(("127.0.0.1", 0)), [], []
+    rng = random.Random(3)
+
+    def read_request(f):
+        length = 0
+        while (line := f.readline()) not in (b"\r\n", b""):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        return f.read(length) if line else None
+
+    def serve(s):
+        try:
+            f = s.makefile("rb")
+            while body := read_request(f):
+                answer, closes, means_taken = ODD[len(said) % len(ODD)]
+                said.append(answer)
+                if means_taken:
+                    taken.extend((m["ident"], m["seq"]) for m in json.loads(body))
+                s.sendall(answer)
+                if closes or rng.random() < 0.3:
+                    time.sleep(rng.random() * 0.002)
+                    if rng.random() < 0.5:
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    return
+        except OSError:
+            pass
+        finally:
+            f.close()
+            s.close()
+
+    def accept():
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(s,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    url = f"url: 'http://127.0.0.1:{listener.getsockname()[1]}/', accept: [200, 204]"
+    p = program(spec(load, url, batch=10).replace("first: 100ms, max: 300ms", "first: 10ms, max: 20ms, timeout: 2s"))
+    load.run(1000)
+    p.drained()
+    listener.close()
+    s = p.stream("s")
+    assert balanced(s) and (s["accepted"], s["dead"]) == (1000, 0)
+    assert len(said) > 2 * len(ODD) and set(taken) == {(i, n) for i in load.idents for n in range(100)}
+    for ident in load.idents:
+        first = list(dict.fromkeys(n for i, n in taken if i == ident))
+        assert first == sorted(first)
+    print(f"{len(said)} requests, {len(taken) - 1000} repeats, {s['retried']} retries")

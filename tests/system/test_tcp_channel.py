@@ -359,3 +359,52 @@ def test_an_adapters_answer_goes_back_to_where_a_datagram_came_from(tmp_path, si
             time.sleep(0.01)
     p.drained()
     assert sorted(deliveries(sink, "/far")) == ["350", "351"]
+
+
+def test_a_socket_of_datagrams_goes_and_comes_and_moves_in_one_reload_each(sink, program):
+    """While datagrams keep coming; the one that leaves is still answering for what it took when the next one is bound."""
+    port = free_port()
+    here, nowhere = f"udp://127.0.0.1:{port}", f"127.0.0.1:{free_port()}"
+    spec = {listen: SPEC.format(listen=listen, url=sink.url, more=", acknowledge: line", stream="")
+            for listen in (here, nowhere, f"udp://0.0.0.0:{port}", f"udp://:{port}")}
+    p = program(spec[here])
+    stop, answered = threading.Event(), []
+
+    def send():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(("127.0.0.1", port))
+            s.settimeout(0.02)
+            seq = 0
+            while not stop.is_set():
+                try:
+                    for seq in range(seq + 1, seq + 31):
+                        s.send(message("350000", seq))
+                    while len(answered) < 10 ** 6:
+                        answered.append(s.recv(1000))
+                except OSError:  # no answer, or nobody there
+                    pass
+
+    t = threading.Thread(target=send, daemon=True)
+    t.start()
+    try:
+        for listen in (nowhere, here, nowhere, here, f"udp://0.0.0.0:{port}", here, f"udp://:{port}", nowhere, f"udp://:{port}", here):
+            assert p.reload(spec[listen]), p.log()[-2000:]
+        seen = len(answered)
+        while len(answered) < seen + 30:
+            time.sleep(0.01)
+    finally:
+        stop.set()
+        t.join()
+    # What is gone gives its address back, and what another program has is not taken.
+    assert p.reload(spec[nowhere])
+    other, end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), time.monotonic() + 5
+    while True:
+        try:
+            other.bind(("127.0.0.1", port))
+            break
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    with other:
+        assert not p.reload(spec[here])
+        assert "another program (or channel) listens there" in p.log()
