@@ -263,7 +263,12 @@ void tcp_conn_look(struct tcp_conn *c)
 		finish(c);
 		return;
 	}
-	if ((!c->cut && !wire_has_room(c->wire)) || !p->host->may_read(p->host->arg, p->loop))
+	if (!c->cut && !wire_has_room(c->wire)) { /* the far end does not read its answers */
+		if (c->draining)
+			finish(c);
+		return;
+	}
+	if (!p->host->may_read(p->host->arg, p->loop))
 		return;
 	if (next_piece(c))
 		return;
@@ -295,7 +300,10 @@ static void on_input(void *arg)
 
 static void on_room(void *arg)
 {
-	tcp_conn_look(arg);
+	struct tcp_conn *c = arg;
+
+	c->heard_us = clock_mono_us();
+	tcp_conn_look(c);
 }
 
 static void on_end(void *arg, enum wire_end how, const char *why)
@@ -351,7 +359,16 @@ void tcp_conn_tick(struct tcp_conn *c, int64_t now)
 	struct tcp_gate *g = c->gate;
 	size_t n;
 
-	if (c->busy || c->waits || c->finishing || c->ended)
+	if (c->busy || c->waits || c->finishing)
+		return;
+	if (!wire_has_room(c->wire)) {
+		if (now - c->heard_us >= g->idle_us) {
+			log_debug(g->object, "connection-ended", "peer=%s reason=%s", log_quote(c->peer), log_quote("it does not read its answers"));
+			tcp_conn_free(c);
+		}
+		return;
+	}
+	if (c->ended)
 		return;
 	wire_input(c->wire, &n);
 	bool full = n >= INPUT_SMALL + c->granted;

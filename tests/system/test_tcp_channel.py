@@ -1,5 +1,6 @@
 """Messages over TCP, Unix sockets, TLS and datagrams, from sockets of Python's, socat and openssl; judged at an HTTP destination."""
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -408,3 +409,64 @@ def test_a_socket_of_datagrams_goes_and_comes_and_moves_in_one_reload_each(sink,
     with other:
         assert not p.reload(spec[here])
         assert "another program (or channel) listens there" in p.log()
+
+
+def full_of_answers(port):
+    """A connection whose far end sends lines and never reads what they are answered."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(0.3)
+    s.connect(("127.0.0.1", port))
+    bad = b"{}\n" * 2000
+    try:
+        while True:
+            s.sendall(bad)
+    except TimeoutError:
+        return s
+
+
+def sockets(p):
+    """How many the router has open."""
+    n, fds = 0, f"/proc/{p.process.pid}/fd"
+    for fd in os.listdir(fds):
+        try:
+            n += os.readlink(f"{fds}/{fd}").startswith("socket:")
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return n
+
+
+def until(what, seconds):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.long
+def test_who_never_reads_its_answers_keeps_nothing_up(sink, program):
+    """It does not hold its connection for ever, nor up a reload that takes the channel away, nor the end. Others go on meanwhile."""
+    port, other = free_port(), free_port()
+    spec = SPEC.format(listen=f"127.0.0.1:{port}", url=sink.url, more=", acknowledge: line, idle: 5s", stream="")
+    p = program(spec)
+    source, lines = Source(tcp(port)), stream_of(4000)[0]
+    source.send(lines[:2000])
+    p.drained()
+    before = sockets(p)   # the one to the destination is among them
+    held = [full_of_answers(port) for _ in range(2)]
+    held[1].shutdown(socket.SHUT_WR)   # no more comes of this one, and still it reads nothing
+    source.send(lines[2000:])
+    assert p.memory()[1] < 80 << 20 or sanitized()
+    until(lambda: sockets(p) == before - 1, 60)   # the source had nothing more to say either
+    held = full_of_answers(port)
+    refused = 0
+    while refused != (refused := p.status()["channels"][0]["refused"]):  # until all room for answers is taken
+        time.sleep(0.3)
+    assert p.reload(spec.replace(f":{port}", f":{other}"))
+    until(lambda: sockets(p) == before - 1, 4)
+    held.close()
+    held = full_of_answers(other)
+    began = time.monotonic()
+    assert p.stop() == 0
+    assert time.monotonic() - began < 4
+    held.close()
