@@ -311,7 +311,7 @@ static void look_at_limit(struct store *s, uint64_t free_bytes, uint64_t needs)
 	look_at_wait(s, sp->looked);
 	sp->all_pressed = sp->all_pressed && !sp->waits;
 	held = held && look_at_history(s, most ? most->ledger.bytes : 0, free_bytes, needs);
-	if (sp->urgent && !held && most && most->ledger.bytes) {
+	if (sp->urgent && !sp->waits && !held && most && most->ledger.bytes) {
 		sp->pressed = most;
 		/* Where much of what is on disk is garbage, dropping more messages would free nothing that tidying does not. */
 		if (most->options.full == FULL_DROP_OLDEST && !waste)

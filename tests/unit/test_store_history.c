@@ -287,15 +287,25 @@ static void drain(struct buffer *q)
 	}
 }
 
+/* A store whose limit is small, from its opening on. */
+static void open_small(void)
+{
+	bed_close(&bed);
+	bed.options.disk_limit = LIMIT;
+	bed.options.memory_limit = 16 << 20;
+	bed.options.durability = DURABILITY_OS;
+	bed_open(&bed);
+	names();
+	store_set_history(bed.store, 1000 * HOUR);
+}
+
 static void test_yields_before_a_policy_acts(void **state)
 {
 	(void)state;
 	uint64_t most = 0;
 	unsigned put_in = 0, stopped = 0;
 	struct store_counts c;
-	store_set_limits(bed.store, LIMIT, 16 << 20);
-	bed.store->durability = DURABILITY_OS;
-	store_set_history(bed.store, 1000 * HOUR);
+	open_small();
 	buffer_configure(bed.store, B, "lake", &(struct buffer_options){ .max = 32u << 20, .full = FULL_DROP_NEWEST });
 	assert_int_equal(put(account, 0, 10, B, 0), TICKET_TAKEN); /* the oldest, and owed */
 	struct buffer *q = buffer_attach(bed.store, A, bed.port, bed_wake, &bed);
@@ -333,9 +343,7 @@ static void test_what_is_owed_is_not_given_up_for_its_room(void **state)
 {
 	(void)state;
 	unsigned taken = 0;
-	store_set_limits(bed.store, LIMIT, 16 << 20);
-	bed.store->durability = DURABILITY_OS;
-	store_set_history(bed.store, 1000 * HOUR);
+	open_small();
 	buffer_configure(bed.store, A, "lake", &(struct buffer_options){ .max = 8 * LIMIT, .full = FULL_BLOCK });
 	for (; taken < 20; taken++)
 		assert_int_equal(put_big(false), TICKET_TAKEN);
