@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "store/inside.h"
 
-#define POOL_BYTES (32u << 20)       /* kept for reuse */
+#define POOL_BYTES (8u << 20)        /* kept for reuse */
 #define POOL_BUFFER (512u << 10)     /* a larger buffer is not */
 
 /* ---- life */
