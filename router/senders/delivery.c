@@ -360,6 +360,8 @@ void delivery_clear(struct delivery *d, enum outcome o)
 {
 	d->clear_to = store_position(d->env.store);
 	d->clear_as = o;
+	bool held = (d->hold.on || d->nsuspects) && *d->reason;
+	snprintf(d->clear_why, sizeof d->clear_why, "set aside by command%s%s", held ? " while held: " : "", held ? d->reason : "");
 	d->status.clearing = true;
 	pthread_mutex_lock(&d->lock);
 	d->shown.clearing = true;

@@ -200,6 +200,7 @@ struct delivery {
 
 	uint64_t clear_to;         /* everything up to this position is to go; 0: nothing */
 	enum outcome clear_as;
+	char clear_why[300];       /* of the letters they become: what held the stream when the command came is the news in it */
 	uint64_t clear_number;     /* of its last settlement */
 	uint64_t cleared_before;   /* of status.cleared: told of already */
 

@@ -288,7 +288,7 @@ void window_drop_excess(struct delivery *d)
 
 static void clear_slots(struct delivery *d)
 {
-	static const struct death by_command = { .reason = "set aside by command", .answer = "" };
+	const struct death by_command = { .reason = d->clear_why, .answer = "" };
 	for (struct slot *sl = d->first, *next; sl && sl->span.position <= d->clear_to; sl = next) {
 		next = sl->next;
 		uint64_t bits[WORDS] = { 0 };
