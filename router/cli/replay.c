@@ -17,7 +17,7 @@
 #define PAGE 100
 #define LATER_US 200000
 #define LATER_MOST 25           /* pages that come to nothing, one after the other, before it is given up */
-#define TELL_AFTER 10           /* pages that find no room, before that is told where nobody watches */
+#define TELL_AFTER 5            /* pages that find no room, before that is told where nobody watches */
 #define PAUSE_MOST_US 1e15
 
 static const char usage[] =

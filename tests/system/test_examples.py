@@ -1,12 +1,15 @@
 """Everything in examples/ works as it stands: each specification passes the check, and the quickstart runs to its end and leaves nothing."""
+import json
 import os
 import pathlib
+import shlex
 import subprocess
 import tempfile
+import time
 
 import pytest
 
-from lab import ROOT, sluice
+from lab import ROOT, free_port, sluice
 
 EXAMPLES = pathlib.Path(ROOT) / "examples"
 SPECIFICATIONS = sorted(EXAMPLES.glob("*.yaml"))
@@ -53,3 +56,59 @@ def test_quickstart_runs_to_its_end_and_leaves_nothing(short):
     assert "\033" not in out
     assert list(short.iterdir()) == []
     assert of_session(process.pid) == []
+
+
+@pytest.fixture
+def commands(short):
+    """told(example): the commands that its head comment tells, as arguments, with free ports in them and in a copy of it; and do(one of them)."""
+    begun = []
+
+    def told(name):
+        ports = {p: str(free_port()) for p in ("8080", "9000")}
+
+        def moved(text):
+            for old, new in ports.items():
+                text = text.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
+            return text
+        (short / "examples").symlink_to(EXAMPLES)
+        text = moved((EXAMPLES / name).read_text())
+        (short / name).write_text(text)
+        lines = [line[4:].replace(f"examples/{name}", name) for line in text.splitlines() if line.startswith("#   sluice ")]
+        return [shlex.split(line) for line in lines]
+
+    def do(words):
+        words = [sluice, *words[1:]]
+        if words[-1] != "&":
+            run = subprocess.run(words, cwd=short, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+            assert run.returncode == 0, (words, run)
+            return run.stdout
+        begun.append(subprocess.Popen(words[:-1], cwd=short, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        return ""
+
+    yield told, do
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def test_history_brings_back_what_a_destination_lost(commands, short):
+    lake, sent = short / "lake.ndjson", len((EXAMPLES / "data" / "korita-zbevnica.ndjson").read_text().splitlines())
+    told, do = commands
+    sink, run, send, dry, replay = told("history.yaml")
+
+    def holds(n):
+        end = time.monotonic() + 20
+        while not lake.exists() or lake.read_text().count("\n") < n:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return lake.read_text()
+    do(sink)
+    do(run)
+    do(send)
+    both = holds(2 * sent).splitlines()
+    lake.write_text("")
+    assert do(dry) == f"{sent} would be sent again\n" and lake.read_text() == ""
+    assert do(replay) == f"{sent} on their way again\n"
+    again = holds(sent).splitlines()
+    assert len(again) == sent and all(json.loads(line)["ident"] == "352093081234502" for line in again)
+    assert sorted(both) == sorted(2 * again)

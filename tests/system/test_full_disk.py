@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from lab import Load, audit, balanced, free_port
+from lab import Load, Platform, audit, balanced, free_port, sluice
 from lab import load as load_module
+from test_bad_night import post, until
 
 SPEC = """
 sluice: 1
@@ -128,3 +129,34 @@ def test_a_disk_that_another_program_fills_to_the_last_byte_costs_nothing_but_ti
     print(f"{load.acked} messages, {repeats} repeats, {load.unsure} unsure, {load.resends} sent again; {store}")
     assert repeats <= load.unsure + 1500   # what was delivered and could not be recorded before the database was opened anew
     assert balanced(p.stream("s")) and store["records_lost"] == 0
+
+
+def test_a_replay_over_a_full_disk_sends_what_it_says_and_tells_what_it_cannot(small, program):
+    far, port = Platform(), free_port()
+    p = program(SPEC.format(port=port, url=far.url).replace("limits:", "history: 1h, limits:"))
+    p.data = str(small / "data")
+    for i in range(0, 300, 20):
+        assert post(port, i, i + 20)[0] == 200
+    until(lambda: p.stream("s")["accepted"] == 300)
+    r = subprocess.Popen([sluice, "replay", "--from", "1h", "--rate", "100/s", "--data", p.data, "s"], text=True, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    until(lambda: p.stream("s")["matched"] == 400)
+    try:
+        with open(small / "foreign", "wb") as f:
+            while True:
+                f.write(bytes(1 << 16))
+                f.flush()
+    except OSError:
+        pass   # no space left, which is what was wanted
+    # History is the first to go: it makes room, so there is nothing left to replay; or the store cannot even be written.
+    out, told = r.communicate(timeout=60)
+    assert r.returncode in (65, 75) and out == "100 on their way again\n" and "the rest: --from" in told, (r.returncode, out, told)
+    os.unlink(small / "foreign")
+    until(lambda: p.status()["store"]["intake"] == "open" and p.stream("s")["buffered"] == 0, wait=30)
+    s = p.stream("s")
+    assert s["accepted"] == 400 and balanced(s)
+    got = [m["seq"] for m in far.accepted()]
+    assert sorted(set(got)) == list(range(300)) and all(got.count(i) >= 2 for i in range(100))
+    h = p.status()["history"]
+    assert h["dropped"] == 300 and h["messages"] == 0 and "history-cut messages=" in p.log()
+    assert post(port, 300, 301)[0] == 200 and p.status()["history"]["messages"] == 1

@@ -12,7 +12,7 @@ import yaml
 
 from lab import ROOT, sluice as SLUICE
 
-EXAMPLES = ["doors.yaml", "fan-out.yaml", "fleet.yaml", "mqtt.yaml", "quickstart.yaml", "tls.yaml", "tolls.yaml"]
+EXAMPLES = ["doors.yaml", "fan-out.yaml", "fleet.yaml", "history.yaml", "mqtt.yaml", "quickstart.yaml", "tls.yaml", "tolls.yaml"]
 UNITS = ("ms", "s", "m", "h", "d", "KiB", "MiB", "GiB", "kB", "MB", "GB")
 
 

@@ -167,7 +167,10 @@ def seqs(far, path="/in"):
     return [m["seq"] for m in at(far, path)]
 
 
-@pytest.mark.parametrize("full", ["block", "drop-newest", "drop-oldest"])
+long = pytest.mark.long
+
+
+@pytest.mark.parametrize("full", [pytest.param("block", marks=long), "drop-newest", pytest.param("drop-oldest", marks=long)])
 def test_where_the_buffer_is_full_it_waits_and_nothing_is_dropped_for_it(program, full):
     far, port = Platform(), free_port()
     p = program(spec(port, far.url, stream=f", buffer: {{max: 64KiB, full: {full}}}, retry: {{first: 50ms, max: 100ms}}"))
@@ -213,7 +216,7 @@ def rest(told):
     return found.groups()
 
 
-@pytest.mark.parametrize("end", ["interrupted", "killed", "stopped"])
+@pytest.mark.parametrize("end", ["interrupted", "killed", pytest.param("stopped", marks=long)])
 def test_one_that_did_not_come_to_its_end_is_gone_on_with_where_it_stopped(program, end):
     far, port = Platform(), free_port()
     p = program(spec(port, far.url))
@@ -242,7 +245,7 @@ def test_one_that_did_not_come_to_its_end_is_gone_on_with_where_it_stopped(progr
     assert balanced(p.stream("lake")) and balanced(p.stream("other"))
 
 
-@pytest.mark.parametrize("change", ["stream removed", "history off", "history short"])
+@pytest.mark.parametrize("change", ["stream removed", pytest.param("history off", marks=long), "history short"])
 def test_a_reload_in_the_midst_of_it_is_told(program, change):
     far, port = Platform(), free_port()
     p = program(spec(port, far.url))
