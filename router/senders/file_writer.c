@@ -33,6 +33,8 @@ struct file_writer {
 	dev_t device;
 	ino_t inode;
 	off_t size;                 /* of what is whole */
+	bool unsynced;              /* something was written since the last sync */
+	bool lost;                  /* … and could not be synced when the file was let go */
 	bool torn;                  /* something stands behind that, and could not be taken away yet */
 	int64_t period;             /* of the last write, for rotation by time */
 };
@@ -45,12 +47,15 @@ static enum file_result fault(int e, const char *doing, const char *path, char *
 	return wrong ? FILE_BLOCKED : FILE_RETRY;
 }
 
+/* What was written is not confirmed yet: it is synced before its file goes (rename by others, a reload). */
 static void let_go(struct file_writer *w)
 {
+	if (w->fd >= 0 && w->regular && w->unsynced && fdatasync(w->fd) < 0)
+		w->lost = true;
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
-	w->torn = false;
+	w->torn = w->unsynced = false;
 }
 
 struct file_writer *file_writer_new(const _Atomic bool *stop)
@@ -147,6 +152,21 @@ static int64_t period_of(const struct file_writer *w, int64_t real_us)
 	return w->s.rotate_every_us ? real_us / w->s.rotate_every_us : 0;
 }
 
+static void sync_folder(const char *path)
+{
+	char *copy = xstrdup(path), *slash = strrchr(copy, '/');
+	int fd;
+
+	if (slash)
+		slash[slash == copy] = '\0';
+	fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(copy);
+}
+
 static enum file_result open_file(struct file_writer *w, char *why, size_t whylen)
 {
 	struct stat st;
@@ -169,6 +189,8 @@ static enum file_result open_file(struct file_writer *w, char *why, size_t whyle
 	w->period = period_of(w, st.st_size ? (int64_t)st.st_mtim.tv_sec * 1000000 : clock_real_us());
 	if (w->regular && mend_tail(w) < 0)
 		return fault(errno, "cannot read the end of", w->s.path, why, whylen);
+	if (w->regular && st.st_size == 0)
+		sync_folder(w->s.path); /* what is synced into a new file must not go with its name */
 	return FILE_WRITTEN;
 }
 
@@ -181,22 +203,6 @@ static bool is_same(const struct file_writer *w)
 }
 
 /* ---- rotation ------------------------------------------------------------------------------------------------------------- */
-
-static int sync_folder(const char *path)
-{
-	char *copy = xstrdup(path), *slash = strrchr(copy, '/');
-	int fd;
-
-	if (slash)
-		slash[slash == copy] = '\0';
-	fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(copy);
-	return fd < 0 ? -1 : 0;
-}
 
 /* Names sort by time: the first are the oldest. */
 static void drop_oldest(const struct file_writer *w)
@@ -238,10 +244,8 @@ static enum file_result rotate(struct file_writer *w, char *why, size_t whylen)
 		r = fault(errno, "cannot rotate", w->s.path, why, whylen);
 	else
 		r = open_file(w, why, whylen);
-	if (r == FILE_WRITTEN) {
-		sync_folder(w->s.path);
+	if (r == FILE_WRITTEN)
 		drop_oldest(w);
-	}
 	buf_fini(&name);
 	return r;
 }
@@ -267,6 +271,7 @@ static int write_regular(struct file_writer *w, const char *p, size_t n)
 		done += (size_t)k;
 	}
 	w->size += (off_t)n;
+	w->unsynced = true;
 	return 0;
 }
 
@@ -318,12 +323,17 @@ enum file_result file_writer_append(struct file_writer *w, const char *p, size_t
 
 enum file_result file_writer_sync(struct file_writer *w, char *why, size_t whylen)
 {
-	enum file_result r;
+	enum file_result r = FILE_WRITTEN;
 
-	if (w->fd < 0 || !w->regular || fdatasync(w->fd) == 0)
-		return FILE_WRITTEN;
-	/* What the kernel could not write it may have forgotten: nothing of it counts, and the file is looked at anew. */
-	r = fault(errno, "cannot sync", w->s.path, why, whylen);
-	let_go(w);
+	if (w->lost) {
+		errno = EIO;
+		r = fault(errno, "cannot sync what was written to", w->s.path, why, whylen);
+	} else if (w->fd >= 0 && w->regular && w->unsynced && fdatasync(w->fd) < 0) {
+		/* What the kernel could not write it may have forgotten: nothing of it counts, and the file is looked at anew. */
+		r = fault(errno, "cannot sync", w->s.path, why, whylen);
+		w->unsynced = false;
+		let_go(w);
+	}
+	w->lost = w->unsynced = false;
 	return r;
 }
