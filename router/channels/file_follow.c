@@ -106,6 +106,17 @@ static bool open_path(struct follow *f, uint64_t offset)
 	return true;
 }
 
+/* Behind one that was read to its end. */
+static bool open_next(struct follow *f)
+{
+	int fd = file_rotated_next(f->path, f->fd, f->object);
+
+	if (fd < 0)
+		return open_path(f, 0);
+	begin(f, fd, 0);
+	return true;
+}
+
 /* Where we were, if that is still to be found. */
 static bool open_place(struct follow *f)
 {
@@ -304,7 +315,7 @@ void follow_look(struct follow *f)
 		if (!f->standard && moved_on(f)) {
 			if (next_piece(f, c, most, true))
 				return;
-			if (open_path(f, 0))
+			if (open_next(f))
 				continue;
 		}
 		f->idle = true;

@@ -1,5 +1,5 @@
 /* file_parts.h - the inside of the file channel type: file.c (which files, on the main loop), file_follow.c (reading one, on a worker's loop),
- * file_place.c (how far it was read, over restarts and rotation). */
+ * file_place.c (how far it was read, over restarts and rotation), file_rotated.c (which one comes next). */
 #ifndef SLUICE_CHANNELS_FILE_PARTS_H
 #define SLUICE_CHANNELS_FILE_PARTS_H
 
@@ -30,6 +30,12 @@ int file_place_of(struct file_place *p, int fd, uint64_t offset);
 bool file_place_is(const struct file_place *p, int fd);
 /* Open the file of the place wherever it stands in path's folder by now; -1: it is gone. */
 int file_place_find(const struct file_place *p, const char *path);
+
+/* ---- file_rotated.c ------------------------------------------------------------------------------------------------------- */
+
+/* Another file stands at path than the one that was read to its end, fd: open the one that was begun after it and renamed in turn. -1: there is none, the
+ * one at path is next. channel: its name in the log. */
+int file_rotated_next(const char *path, int fd, const char *channel);
 
 /* ---- file_follow.c ------------------------------------------------------------------------------------------------------- */
 

@@ -78,6 +78,65 @@ def test_a_followed_file_over_rotation_both_ways(tmp_path, sink, program):
     audit(sink, "/far", by_ident(lines, idents))
 
 
+@pytest.mark.long
+def test_no_file_is_passed_over_however_often_it_was_rotated(tmp_path, sink, program):
+    """While the router is away, and quicker than it looks; by numbers that move up and by dates. What nobody can read any more is told."""
+    lines, idents = stream_of(5000)
+    path, part = tmp_path / "feed", 0
+
+    def write(n=500):
+        nonlocal part
+        with open(path, "ab") as f:
+            f.write(b"".join(m + b"\n" for m in lines[part:part + n]))
+        part += n
+
+    def rotate(name=None):
+        if name:
+            os.rename(path, tmp_path / name)
+            return
+        for i in range(9, 0, -1):
+            if (tmp_path / f"feed.{i}").exists():
+                os.rename(tmp_path / f"feed.{i}", tmp_path / f"feed.{i + 1}")
+        os.rename(path, tmp_path / "feed.1")
+
+    (tmp_path / "feed.0").write_bytes(b'{"ident":"old","seq":0}\n')   # from before the router knew the file
+    (tmp_path / "feed-notes").write_bytes(b'{"ident":"other","seq":0}\n')
+    p = program(IN.format(path=path, url=sink.url, stream=""))
+    write()
+    taken(p, 500)
+    for _ in range(3):
+        write()
+        rotate()
+    write()
+    taken(p, 2500)
+    assert p.stop() == 0
+    for name in ("feed-20261121", "feed-20261122", "feed-20261123"):
+        write()
+        rotate(name)
+    write()
+    (tmp_path / "feed.bak").write_bytes(b'{"ident":"other","seq":1}\n')
+    p.start()
+    taken(p, 2000)
+    assert p.stop() == 0
+    rotate("feed-20261124")
+    write()
+    then = time.time() + 2
+    os.utime(path, (then, then))
+    subprocess.run(["gzip", path], check=True)
+    os.rename(f"{path}.gz", tmp_path / "feed-20261125.gz")
+    lost, part = part, part   # nobody reads these
+    p.start()
+    path.write_bytes(b'{"ident":"last","seq":0}\n')
+    taken(p, 1)
+    assert 'channel/in passed-over path="feed-20261125.gz"' in p.log()
+    p.drained()
+    expected = by_ident(lines[:lost - 500], idents)
+    got = deliveries(sink, "/far")
+    assert set(got) == set(idents) | {"last"}
+    for ident in idents:
+        assert [m for _, m in got[ident]] and [s for s, _ in got[ident]] == [int(SEQ.search(m).group(2)) for m in expected[ident]]
+
+
 def test_a_followed_file_with_kills_passes_over_nothing(tmp_path, sink, program):
     lines, idents = stream_of(20000)
     path = tmp_path / "feed"
