@@ -428,7 +428,7 @@ class Mosquitto:
 
 
 class Cutter:
-    """A line that breaks: a TCP proxy. cut() ends all connections, swallow says whether bytes of the far end are lost before a cut. delay holds each
+    """A line that breaks: a TCP proxy. cut() ends all connections, swallow says whether bytes of the far end are lost before a cut ("forth": those to it). delay holds each
     piece up, one after another, as a busy line does; latency is a long line: so many seconds each way, and any number of pieces under way."""
 
     def __init__(self, to, port=None):
@@ -457,6 +457,7 @@ class Cutter:
             except OSError:
                 near.close()
                 continue
+            far.settimeout(None)
             for s in (near, far):
                 s.setsockopt(socket.SOL_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
@@ -468,7 +469,7 @@ class Cutter:
     def _pipe(self, a, b, back):
         try:
             while chunk := a.recv(65536):
-                if back and self.swallow:
+                if self.swallow and back == (self.swallow != "forth"):
                     continue
                 if self.delay:
                     time.sleep(self.delay)
