@@ -121,9 +121,11 @@ static bool open_next(struct follow *f)
 static bool open_place(struct follow *f)
 {
 	struct file_place p;
+	bool known = file_place_read(&p, f->data, f->number, f->path);
 	int fd;
 
-	if (!file_place_read(&p, f->data, f->number, f->path))
+	f->place.serial = p.serial;
+	if (!known)
 		return false;
 	fd = file_place_find(&p, f->path);
 	if (fd < 0) {

@@ -16,15 +16,16 @@ struct event;
 
 /* So far it was read, and of which file: the head tells a file from another one that got its inode. */
 struct file_place {
+	uint64_t serial;             /* of the last one that was written for the channel; 0: none was */
 	uint64_t device, inode, offset;
 	uint32_t head_len, head_crc;
 };
 
-/* What is known of the channel's file; false: nothing (or of another path). */
+/* What is known of the channel's file; false: nothing (or of another path: then the serial counts all the same). */
 bool file_place_read(struct file_place *p, const char *data, uint32_t channel, const char *path);
-/* Replaces the last one as a whole. 0, or -1 with errno. */
-int file_place_write(const struct file_place *p, const char *data, uint32_t channel, const char *path);
-/* Device, inode and head of an open file of which so much was read; 0, or -1 with errno. */
+/* Takes the place of the last one, whole or not at all, and is its successor by number. 0, or -1 with errno. */
+int file_place_write(struct file_place *p, const char *data, uint32_t channel, const char *path);
+/* Device, inode and head of an open file of which so much was read; the serial stays. 0, or -1 with errno. */
 int file_place_of(struct file_place *p, int fd, uint64_t offset);
 /* Is this (still) the file of the place, and is so much of it there? */
 bool file_place_is(const struct file_place *p, int fd);
