@@ -408,6 +408,9 @@ out:
 	if (running)
 		for (unsigned i = 0; i < e.nworkers; i++)
 			worker_join(&e.workers[i]);
+	/* No command is begun any more, for there is nobody left to do it. */
+	control_free(e.control);
+	e.control = NULL;
 	desk_free(e.desk);
 	/* What workers posted before they ended: plans to be let go. */
 	event_base_loop(e.base, EVLOOP_NONBLOCK);

@@ -55,6 +55,21 @@ out:
 	return status;
 }
 
+static bool send_all(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EINTR)
+			return false;
+		if (sent > 0) {
+			p += sent;
+			n -= (size_t)sent;
+		}
+	}
+	return true;
+}
+
 int client_ask(const char *data, const char *request, struct buf *out)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -73,10 +88,11 @@ int client_ask(const char *data, const char *request, struct buf *out)
 			close(fd);
 		return EX_UNAVAILABLE;
 	}
-	if (dprintf(fd, "%s\n", request) < 0) {
+	/* An instance that ends just now has closed its end; that is no reason to be killed. */
+	if (!send_all(fd, request, strlen(request)) || !send_all(fd, "\n", 1)) {
 		fprintf(stderr, "sluice: %s: %s\n", a.sun_path, strerror(errno));
 		close(fd);
-		return EX_IOERR;
+		return EX_UNAVAILABLE;
 	}
 	do {
 		buf_reserve(out, 65536);

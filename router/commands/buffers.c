@@ -57,6 +57,7 @@ void command_buffers_list(struct command *c)
 	struct list *l = xcalloc(1, sizeof *l);
 
 	l->command = c;
+	c->work = l;
 	desk_run(c->engine->desk, look_for_list, answer_list, l);
 }
 
@@ -91,6 +92,7 @@ static struct page *page_new(struct command *c)
 	char why[512];
 
 	p->command = c;
+	c->work = p;
 	p->store = c->engine->store;
 	p->from = command_number(c, "from");
 	p->from_entry = (unsigned)command_number(c, "entry");

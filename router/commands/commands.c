@@ -45,6 +45,9 @@ static const struct { const char *name; void (*run)(struct command *c); } table[
 	{ "replay", command_replay },
 };
 
+/* All that are under way. What the end of the process overtakes is answered by nobody, and is still to be found here. */
+static struct command *under_way;
+
 /* ---- arguments ---------------------------------------------------------------------------------------------------------- */
 
 const char *command_text(const struct command *c, const char *key)
@@ -107,6 +110,9 @@ static int read_arguments(struct command *c, const struct message *m)
 
 static void command_free(struct command *c)
 {
+	*c->before = c->next;
+	if (c->next)
+		c->next->before = c->before;
 	for (unsigned i = 0; i < c->n; i++) {
 		free(c->arguments[i].key);
 		free(c->arguments[i].value);
@@ -160,6 +166,11 @@ void commands_handle(void *engine, const char *line, size_t n, struct control_re
 
 	c->engine = engine;
 	c->request = r;
+	c->next = under_way;
+	c->before = &under_way;
+	if (c->next)
+		c->next->before = &c->next;
+	under_way = c;
 	index_init(&ix);
 	read = message_index(&ix, line, line + n, &m, &stop) == JSON_OK && read_arguments(c, &m) == 0;
 	index_fini(&ix);

@@ -20,6 +20,8 @@ struct engine;
 struct command {
 	struct engine *engine;
 	struct control_request *request;
+	void *work;                    /* what is done for it on other threads; it belongs to whoever does it */
+	struct command *next, **before; /* commands.c */
 	unsigned n;
 	struct { char *key, *value; } arguments[COMMAND_ARGUMENTS_MAX];
 };

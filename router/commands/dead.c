@@ -57,6 +57,7 @@ static struct search *search_new(struct command *c, unsigned most)
 	uint64_t asked = command_number(c, "most");
 
 	s->command = c;
+	c->work = s;
 	s->store = c->engine->store;
 	s->most = asked && asked < most ? (unsigned)asked : most;
 	s->filter = (struct letters_filter){ .from = command_number(c, "from"), .to = command_number(c, "to"),

@@ -238,6 +238,7 @@ void command_replay(struct command *c)
 	uint64_t most = command_number(c, "most"), from = command_number(c, "from"), position = command_number(c, "position");
 	r = xcalloc(1, sizeof *r);
 	r->command = c;
+	c->work = r;
 	r->store = c->engine->store;
 	r->from = position ? (struct where_at){ position, (unsigned)command_number(c, "entry") } : (struct where_at){ from, 0 };
 	/* Without one: all that is there by now, whatever the clock says. */

@@ -328,5 +328,6 @@ void status_command(struct command *c)
 
 	a->engine = c->engine;
 	a->command = c;
+	c->work = a;
 	asking_next(a);
 }

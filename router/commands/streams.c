@@ -74,6 +74,7 @@ static void lay_hand(struct command *c, void (*act)(struct hand *h, struct live 
 		h = xcalloc(1, sizeof *h);
 		*h = (struct hand){ .command = c, .worker = &c->engine->workers[owner - 1], .name = xstrdup(name), .act = act,
 			.look = command_flag(c, "look") };
+		c->work = h;
 		worker_post(h->worker, on_worker, h);
 	}
 }

@@ -269,3 +269,28 @@ def test_a_reload_in_the_midst_of_it_is_told(program, change):
         assert "before they had their turn; those are not sent" in told
     assert out == "40 on their way again\n" and (change == "history short" or rest(told))
     assert all(balanced(s) for s in p.status()["streams"])
+
+
+def test_a_stop_in_the_midst_of_pages_ends_them_all(program):
+    far, port = Platform(), free_port()
+    p = program(spec(port, far.url))
+    for i in range(0, 2000, 100):
+        assert post(port, i, i + 100)[0] == 200
+    until(lambda: p.stream("lake")["accepted"] == p.stream("other")["accepted"] == 2000)
+    for _ in range(3):
+        begun = {name: p.stream(name)["matched"] for name in ("lake", "other")}
+        all_ = [begin_replay(p, "--json", stream=name) for name in ("lake", "other", "lake")]
+        until(lambda: p.stream("lake")["matched"] > begun["lake"])
+        assert p.stop() == 0
+        p.start()
+        sent = {"lake": 0, "other": 0}
+        for name, r in zip(("lake", "other", "lake"), all_):
+            out, _ = r.communicate(timeout=60)
+            assert r.returncode in (0, 69)
+            sent[name] += json.loads(out)["sent"] if out else 0
+        for name, n in sent.items():
+            s = p.stream(name)
+            # What was said to be sent is; of each replay one more page may be, whose answer did not come.
+            assert begun[name] + n <= s["matched"] <= begun[name] + n + 200 and balanced(s)
+    until(lambda: all(s["buffered"] == 0 for s in p.status()["streams"]))
+    assert sorted(set(seqs(far))) == list(range(2000))
