@@ -195,10 +195,12 @@ static int options(struct send *s, int argc, char **argv)
 		return EX_USAGE;
 	}
 	s->file = argv[optind];
-	if (!s->url || !way_of(s)) {
-		fputs("sluice send: --to is missing, or no http://, https://, tcp://, tcps://, unix://, udp://, file://, mqtt:// or mqtts:// URL\n", stderr);
+	if (!s->url) {
+		fputs("sluice send: where to? as in --to http://127.0.0.1:8080/messages\n", stderr);
 		return EX_USAGE;
 	}
+	if (!way_of(s))
+		return wrong("to", s->url, "a URL that begins with http://, https://, tcp://, tcps://, unix://, udp://, file://, mqtt:// or mqtts://");
 	s->csv |= strlen(s->file) > 4 && strcmp(s->file + strlen(s->file) - 4, ".csv") == 0;
 	s->target = target_of(s->url);
 	return 0;

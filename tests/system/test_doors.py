@@ -111,7 +111,7 @@ def connect(to, context=None):
 
 
 @pytest.mark.parametrize("fault,n", CASES)
-@pytest.mark.parametrize("door", ["tcp", "tls", "unix"])
+@pytest.mark.parametrize("door", ["tcp", "tls", pytest.param("unix", marks=pytest.mark.long)])
 def test_lines_come_in_through_anything(tmp_path, sink, program, door, fault, n):
     """Each line that was answered is there; each that was not is sent again by its source."""
     port, context, more = free_port(), None, ""
@@ -122,7 +122,7 @@ def test_lines_come_in_through_anything(tmp_path, sink, program, door, fault, n)
         more, context = ", tls: {cert: server.pem, key: server.key}", ssl.create_default_context(cafile=str(a.ca))
     listen = f"unix://{to}" if door == "unix" else f"127.0.0.1:{port}"
     p = program(IN.format(channel=f"type: tcp, listen: '{listen}', acknowledge: line{more}", url=sink.url))
-    chaos = Chaos(to, faults_of(fault), left=8 if fault == ALL else 20, late=0.6, at=tmp_path / "chaos" if door == "unix" else None,
+    chaos = Chaos(to, faults_of(fault), left=6 if fault == ALL else 20, late=0.6, at=tmp_path / "chaos" if door == "unix" else None,
                   most=40000 if n > 1000 else 8000)
     source = Lines(connect(chaos.at, context), window=200)
     good, idents = stream_of(n)
@@ -154,20 +154,21 @@ def test_lines_come_in_through_anything(tmp_path, sink, program, door, fault, n)
 def test_requests_come_in_through_anything(tmp_path, sink, program, fault, n):
     port = free_port()
     p = program(IN.format(channel=f"type: http, listen: '127.0.0.1:{port}', path: /messages", url=sink.url))
-    chaos = Chaos(("127.0.0.1", port), faults_of(fault), left=8 if fault == ALL else 20, late=0.6, most=40000 if n > 1000 else 8000)
+    chaos = Chaos(("127.0.0.1", port), faults_of(fault), left=6 if fault == ALL else 20, late=0.6, most=40000 if n > 1000 else 8000)
     load = Load(chaos.port, 20, connections=2, batches=(1, 20, 100), timeout=0.5)
     began, stop, said = time.monotonic(), threading.Event(), []
 
     def nuisance():
         """Bodies that cannot be taken, past the good ones; whatever is answered, it is never 200 to a body that held nothing good."""
         for body, want in [(b"[{}]", 400), (b"[", 400), (b'{"ident":"x","pad":"%s"}' % (b"x" * 300000), 413), (b'[{"ident":"x","pad":"%s"}]' % (b"x" * 70000), 400)] * 1000:
-            if stop.wait(0.01):
+            if stop.wait(0.01) and len(said) >= 8:
                 return
             try:
                 with socket.create_connection(("127.0.0.1", chaos.port), timeout=0.5) as s:
                     s.sendall(b"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-                    status = s.recv(100)[9:12]
-                    said.append((status, b"%d" % want))
+                    answer = s.recv(100)
+                    if len(answer) >= 12:   # else it was cut
+                        said.append((answer[9:12], b"%d" % want))
             except OSError:
                 pass
 
@@ -182,7 +183,7 @@ def test_requests_come_in_through_anything(tmp_path, sink, program, fault, n):
     repeats = audit(sink, "/far", load.sent, exact=False)
     report("http in", fault, n, chaos, repeats, p, began)
     assert repeats <= load.unsure + kills * 600
-    assert all(status in (want, b"503", b"") for status, want in said), set(said)
+    assert said and all(status in (want, b"503") for status, want in said), set(said)
     chaos.close()
 
 
@@ -293,11 +294,11 @@ def door_out(door, tmp_path):
 
 
 @pytest.mark.parametrize("fault,n", CASES)
-@pytest.mark.parametrize("door", ["http", "tcp", "tls", "unix", "connection per device"])
+@pytest.mark.parametrize("door", ["http", "tcp", "tls", pytest.param("unix", marks=pytest.mark.long), "connection per device"])
 def test_messages_go_out_through_anything(tmp_path, program, door, fault, n):
     """Each message is accepted by the far end or, if that refuses it, set aside: an answer is never taken for another message's."""
     far, destination, scheme, stream = door_out(door, tmp_path)
-    chaos = Chaos(far.to, faults_of(fault), left=8 if fault == ALL else 20, late=0.6, at=tmp_path / "chaos.sock" if door == "unix" else None,
+    chaos = Chaos(far.to, faults_of(fault), left=6 if fault == ALL else 20, late=0.6, at=tmp_path / "chaos.sock" if door == "unix" else None,
                   most=4000 if door == "connection per device" else 40000 if n > 1000 else 8000)
     url = f"unix://{chaos.at}" if door == "unix" else f"{scheme}://127.0.0.1:{chaos.port}"
     load = Load(free_port(), 20, connections=4, batches=(100,))
