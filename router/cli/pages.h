@@ -17,6 +17,7 @@ struct store;
 struct progress {
 	const char *what, *note;   /* "letters"; borrowed. note may be NULL */
 	uint64_t total;            /* 0: not known */
+	double part;               /* then: how far it is, 0 to 1; 0: not known either */
 	int64_t began_us, drawn_us;
 	bool terminal, drawn;
 };

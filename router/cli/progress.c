@@ -45,14 +45,15 @@ void progress_draw(struct progress *p, uint64_t done)
 		return;
 	p->drawn_us = now;
 	fputc('\r', stderr);
-	if (p->total) {
+	double part = p->total ? (double)done / (double)p->total : p->part;
+	if (p->total || part > 0) {
 		char bar[BAR + 1];
-		uint64_t part = done < p->total ? done : p->total;
 
+		part = part < 1 ? part : 1;
 		for (unsigned i = 0; i < BAR; i++)
-			bar[i] = i < part * BAR / p->total ? '#' : '.';
+			bar[i] = i < (unsigned)(part * BAR) ? '#' : '.';
 		bar[BAR] = '\0';
-		fprintf(stderr, "[%s] %3" PRIu64 "%%  ", bar, part * 100 / p->total);
+		fprintf(stderr, "[%s] %3u%%  ", bar, (unsigned)(part * 100));
 	}
 	fprintf(stderr, "%s %s  %s/s%s%s\033[K", send_number((double)done, number), p->what, send_number((double)done / (seconds > 0 ? seconds : 1), rate),
 		p->note ? "  " : "", p->note ? p->note : "");

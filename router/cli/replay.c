@@ -70,12 +70,12 @@ static int options(struct replay *r, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case OPT_FROM:
-			snprintf(why, sizeof why, "--from: %s", when);
+			snprintf(why, sizeof why, "--from: \"%.40s\" is no time; say %s", optarg, when);
 			if (read_moment(optarg, &r->from_us) < 0 || r->from_us <= 0)
 				return wrong(why);
 			break;
 		case OPT_TO:
-			snprintf(why, sizeof why, "--to: %s", when);
+			snprintf(why, sizeof why, "--to: \"%.40s\" is no time; say %s", optarg, when);
 			if (read_moment(optarg, &to) < 0 || to <= 0)
 				return wrong(why);
 			break;
@@ -189,6 +189,14 @@ static void keep_rate(struct replay *r, uint64_t sent, int64_t began_us)
 	wait_until(r->due_us);
 }
 
+/* How far in the window the next page begins; how many messages that is of how many, nobody has counted. */
+static double part_of(const struct replay *r)
+{
+	uint64_t from = r->begins > (uint64_t)r->from_us ? r->begins : (uint64_t)r->from_us;
+
+	return !r->position || r->position <= from || r->to <= from ? 0 : (double)(r->position - from) / (double)(r->to - from);
+}
+
 static int work(struct replay *r)
 {
 	struct buf answer = BUF_INIT;
@@ -206,6 +214,7 @@ static int work(struct replay *r)
 		if (status != 0)
 			break;
 		p.note = r->full[0] ? r->full : NULL;
+		p.part = part_of(r);
 		progress_draw(&p, r->sent);
 		if (r->full_n == TELL_AFTER && !p.terminal)
 			fprintf(stderr, "sluice: waiting for room: %s\n", r->full);

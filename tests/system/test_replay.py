@@ -1,5 +1,7 @@
 """What came in a window of time goes to one stream once more: all of it, in the order of coming, and to no other stream."""
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -83,6 +85,21 @@ def side(port, seq):
         return r.status, r.read()
 
 
+def on_a_terminal(*words):
+    ours, its = pty.openpty()
+    with subprocess.Popen([sluice, *words], stdin=its, stdout=its, stderr=its) as process:
+        os.close(its)
+        shown = b""
+        try:
+            while got := os.read(ours, 4096):
+                shown += got
+        except OSError:
+            pass   # it has ended
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
 def test_one_device_at_a_rate(program):
     far, port = Platform(), free_port()
     p = program(spec(port, far.url))
@@ -93,7 +110,8 @@ def test_one_device_at_a_rate(program):
     far.requests.clear()
     assert "30 would be sent" in run("replay", "--from", "1h", "--device", "b", "--dry-run", p.file, "lake")
     began = time.monotonic()
-    assert "30 on their way" in run("replay", "--from", "1h", "--device", "b", "--rate", "20/s", p.file, "lake")
+    shown = on_a_terminal("replay", "--from", "1h", "--device", "b", "--rate", "20/s", p.file, "lake")
+    assert "30 on their way" in shown and re.search(r"\[#+\.+\] +\d+%  20 messages", shown), shown
     assert time.monotonic() - began > 0.9
     until(lambda: len(at(far, "/in")) == 30)
     assert [m["seq"] for m in at(far, "/in")] == list(range(30, 60)) and at(far, "/near") == []
