@@ -119,7 +119,7 @@ class Eclipse(Mosquitto):
     version = "3.1.1"
 
     def __init__(self, folder):
-        super().__init__(folder, persistence=True, lines=["max_queued_messages 0"])
+        super().__init__(folder, lines=["max_queued_messages 0", "persistence true", "persistence_location FOLDER/"])
         self.start()
 
 
