@@ -6,6 +6,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from lab import Program, Sink  # noqa: E402
+from lab.mqtt import Broker  # noqa: E402
 
 
 @pytest.fixture
@@ -28,3 +29,17 @@ def program(tmp_path):
     for p in made:
         p.close()
         assert not p.reports()
+
+
+@pytest.fixture
+def broker():
+    """broker(…) begins an MQTT broker of our own, which misbehaves as told; all are closed with the test."""
+    made = []
+
+    def make(**options):
+        made.append(Broker(**options))
+        return made[-1]
+
+    yield make
+    for b in made:
+        b.close()

@@ -78,27 +78,8 @@ BAD, LONG = b'{"seq":7}', b'{"ident":"x","pad":"%s"}' % (b"x" * 70000)
 class Lines(Source):
     """Bad lines go between the good ones, and are answered as such; the others are sent until they are answered."""
 
-    def send(self, lines, patience=60):
-        at, end = 0, time.monotonic() + patience
-        while at < len(lines):
-            assert time.monotonic() < end, f"{at} of {len(lines)} were answered"
-            try:
-                if self.s is None:
-                    self.s = self.connect()
-                    self.rest = b""
-                part = lines[at:at + self.window]
-                self.s.sendall(b"".join(m + b"\n" for m in part))
-                for m, answer in zip(part, self.answers(len(part))):
-                    if answer.startswith(b"retry "):
-                        raise ConnectionResetError
-                    assert answer == b"ok" if m not in (BAD, LONG) else answer.startswith(b"refused "), (m[:80], answer)
-                    at += 1
-            except OSError:
-                self.again += 1
-                if self.s:
-                    self.s.close()
-                self.s = None
-                time.sleep(0.01)
+    def judge(self, line, answer):
+        assert answer == b"ok" if line not in (BAD, LONG) else answer.startswith(b"refused "), (line[:80], answer)
 
 
 def connect(to, context=None):

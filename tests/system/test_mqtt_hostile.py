@@ -8,19 +8,6 @@ from lab.mqtt import MOSQUITTO, PUBLISH, SUBACK, Broker, Mosquitto, packet, text
 from test_mqtt_in import channel, publish, seqs, spec, until
 
 
-@pytest.fixture
-def broker():
-    made = []
-
-    def make(**options):
-        made.append(Broker(**options))
-        return made[-1]
-
-    yield make
-    for b in made:
-        b.close()
-
-
 def published(topic, payload=b"{}", flags=2, id=b"\x00\x09", properties=b"\x00"):
     return packet(PUBLISH, text(topic) + (id if flags & 6 else b"") + properties + payload, flags)
 

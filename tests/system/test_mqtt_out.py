@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from lab import Load, free_port, sluice
 from lab.program import sanitized
-from lab.mqtt import MOSQUITTO, Broker, Cutter, Mosquitto
+from lab.mqtt import MOSQUITTO, Cutter, Mosquitto
 
 SPEC = """
 sluice: 1
@@ -46,19 +46,6 @@ class Bed:
                 return s
             time.sleep(0.02)
         raise AssertionError(f"waited {wait} s in vain: {s}\n{self.p.log()[-3000:]}")
-
-
-@pytest.fixture
-def broker():
-    made = []
-
-    def make(**options):
-        made.append(Broker(**options))
-        return made[-1]
-
-    yield make
-    for b in made:
-        b.close()
 
 
 def numbers(broker):

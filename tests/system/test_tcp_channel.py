@@ -41,10 +41,10 @@ class Source:
                     self.rest = b""
                 part = lines[at:at + self.window]
                 self.s.sendall(b"".join(m + b"\n" for m in part))
-                for n, answer in enumerate(self.answers(len(part))):
-                    if answer != b"ok":
-                        assert answer.startswith(b"retry "), answer
+                for line, answer in zip(part, self.answers(len(part))):
+                    if answer.startswith(b"retry "):
                         raise ConnectionResetError  # what was sent behind it may have been taken: start there again
+                    self.judge(line, answer)
                     at += 1
             except OSError:
                 self.again += 1
@@ -52,6 +52,9 @@ class Source:
                     self.s.close()
                 self.s = None
                 time.sleep(0.02)
+
+    def judge(self, line, answer):
+        assert answer == b"ok", (line[:80], answer)
 
     def answers(self, n):
         while n:
